@@ -1,0 +1,63 @@
+"""Exceptions of tmca_core: one tree, two sentences each.
+
+Every message says what was expected, what came, and names the file. The ``hint`` says what to do next. Neither ever
+holds a patient identifier or the text of a report.
+"""
+
+from __future__ import annotations
+
+
+class TmcaError(Exception):
+    """Something the user can act on; shown as ``error:`` and ``hint:``, never as a traceback.
+
+    Parameters
+    ----------
+    message : str
+        What was expected and what came, in one sentence.
+    hint : str, optional
+        What to do next, in one sentence.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class StudyReadError(TmcaError):
+    """A scan or mask file cannot be read as what it claims to be."""
+
+
+class StudyWriteError(TmcaError):
+    """A result cannot be written; whatever stood at the target before is still there."""
+
+
+class GeometryError(TmcaError):
+    """Shapes, spacings or affines do not fit each other, or describe no real grid."""
+
+
+class ReportError(TmcaError):
+    """A report file cannot be read as text."""
+
+
+class DatasetError(TmcaError):
+    """A data folder does not have the layout, files or values that its reader needs."""
+
+
+class ConfigError(TmcaError):
+    """A configuration holds an unknown key or a value outside its range."""
+
+
+class CheckpointError(TmcaError):
+    """Model weights are missing, damaged, of another architecture, or in an unsafe format."""
+
+
+class DeviceError(TmcaError):
+    """The device that was asked for is not available on this machine."""
+
+
+class SampleDataError(TmcaError):
+    """Sample data cannot be fetched or fails its checksum."""

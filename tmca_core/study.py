@@ -1,0 +1,206 @@
+"""The vocabulary everything else speaks: Scan, Report, Segmentation. Frozen values, numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tmca_core.geometry import NativeGrid
+
+
+class SideConvention(StrEnum):
+    """What "left" means in a report.
+
+    ``PATIENT``: the patient's left, which lies at the *right* of a radiograph or of a radiologically oriented slice.
+    ``PICTURE``: the left of the picture (endoscopy, ultrasound, histology, where the picture has no patient side).
+    """
+
+    PATIENT = "patient"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One image or volume, oriented for reading.
+
+    Attributes
+    ----------
+    pixels : NDArray
+        (Y, X) or (Z, Y, X); with ``is_rgb`` a trailing axis of 3. Any real dtype, finite, bright = dense
+        (MONOCHROME1 is already inverted). Volumes run towards the patient's left along X, posterior along Y and
+        superior along Z whenever ``affine_ras`` is known.
+    is_rgb : bool
+        Whether the last axis is colour.
+    spacing_mm : tuple of float, or None
+        Pixel spacing in array-axis order, (y, x) or (z, y, x). ``None``: unknown, and no length is ever made up.
+    affine_ras : NDArray, shape (4, 4), or None
+        Maps array index (z, y, x, 1) to RAS millimetres; for 2-D scans always ``None``.
+    modality : str
+        DICOM modality code ("CR", "DX", "CT", "MR", ...), or "" where unknown.
+    source : Path or None
+        File or folder it came from.
+    native : NativeGrid or None
+        What is needed to write a mask back on the file's own grid, header included.
+    notes : tuple of str
+        Every decision the reader took, in sentences ("alpha channel dropped", "MONOCHROME1 inverted").
+    """
+
+    pixels: NDArray[np.generic]
+    is_rgb: bool = False
+    spacing_mm: tuple[float, ...] | None = None
+    affine_ras: NDArray[np.float64] | None = None
+    modality: str = ""
+    source: Path | None = None
+    native: NativeGrid | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape, (Y, X) or (Z, Y, X), colour axis left out."""
+        return self.pixels.shape[:-1] if self.is_rgb else self.pixels.shape
+
+    @property
+    def ndim(self) -> int:
+        """2 for an image, 3 for a volume."""
+        return len(self.shape)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a report, where it stands in it, and what was understood.
+
+    Attributes
+    ----------
+    start, end : int
+        Character offsets into ``Report.text``; ``text`` is exactly that slice.
+    text : str
+        The sentence as pasted.
+    section : str
+        "FINDINGS", "IMPRESSION", ...; "" before any heading.
+    sides : frozenset of {"left", "right"}
+        Sides named, in the patient's convention; "bilateral" names both.
+    is_negated : bool
+        Whether every finding in it is denied ("no consolidation").
+    is_about_picture : bool
+        ``False`` for history, technique and the like: shown, and not given to the network.
+    """
+
+    start: int
+    end: int
+    text: str
+    section: str = ""
+    sides: frozenset[Literal["left", "right"]] = frozenset()
+    is_negated: bool = False
+    is_about_picture: bool = True
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as pasted, split into sentences. ``tmca_core.report.parse_report`` makes it.
+
+    Attributes
+    ----------
+    text : str
+        Exactly what was pasted.
+    sentences : tuple of Sentence
+        In order of appearance. Empty for blank text: the network then works in image-only mode.
+    notes : tuple of str
+        What the reader of the report should know ("control characters ignored", "very short report").
+    """
+
+    text: str
+    sentences: tuple[Sentence, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Indices of the sentences that the network is given.
+
+        Affirmed sentences about the picture. Where there is none, the negated ones about the picture, so that
+        "No consolidation." alone still reaches the network.
+        """
+        about = [i for i, s in enumerate(self.sentences) if s.is_about_picture]
+        affirmed = tuple(i for i in about if not self.sentences[i].is_negated)
+        return affirmed or tuple(about)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is needed to repeat a segmentation.
+
+    Attributes
+    ----------
+    model_name, model_version, model_sha256 : str
+        Name and version in the manifest, and the sha256 of the weights file.
+    device : str
+        "cpu", "cuda", "mps".
+    versions : Mapping of str to str
+        Of tmca, torch, transformers, numpy and Python.
+    timings_s : Mapping of str to float
+        Seconds for "image" (0 when cached) and "report".
+    network_shape : tuple of int
+        (H, W) at which the network saw each slice.
+    """
+
+    model_name: str
+    model_version: str
+    model_sha256: str
+    device: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    network_shape: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The network's answer on the scan's grid.
+
+    Attributes
+    ----------
+    logits : NDArray[np.float32], shape of the scan
+        Before the sigmoid.
+    threshold : float
+        Probability from which a pixel belongs to the mask, 0..1.
+    attention : tuple of NDArray[np.float32]
+        One per level, fine to coarse (level 1 at stride 4 ... level 4 at stride 32), each at its own resolution
+        (h, w) or (Z, h, w), 0..1: the whole report's map. Use ``tmca_core.attention.attention_on_scan`` to bring one on the
+        scan's grid.
+    sentence_attention : tuple of tuple of NDArray[np.float32]
+        ``sentence_attention[i][l]``: the same for sentence ``report.used[i]`` alone. Empty without a report.
+    report : Report or None
+        What was asked; ``None`` in image-only mode.
+    messages : tuple of str
+        What the user should know ("no report: image-only mode").
+    """
+
+    logits: NDArray[np.float32]
+    threshold: float
+    attention: tuple[NDArray[np.float32], ...]
+    sentence_attention: tuple[tuple[NDArray[np.float32], ...], ...]
+    report: Report | None
+    provenance: Provenance
+    messages: tuple[str, ...] = ()
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Probability of the target, 0..1, shape of the scan."""
+        return _sigmoid(self.logits)
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """1 where the probability reaches the threshold, else 0; shape of the scan."""
+        return (self.probability >= self.threshold).astype(np.uint8)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logistic function, without overflow at either end."""
+    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
