@@ -6,8 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tmca_core.data.layouts import LAYOUTS, Layout
 from tmca_core.data.layouts._interim import read_mask
 from tmca_core.errors import DatasetError
@@ -15,6 +13,7 @@ from tmca_core.errors import DatasetError
 if TYPE_CHECKING:
     from os import PathLike
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from tmca_core.data.case import Case, Dataset

@@ -47,6 +47,11 @@ def name_some(names: Iterable[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
+def count(number: int, plural: str) -> str:
+    """Return "1 mask", "2 masks" for the plural "masks"."""
+    return f"{number:,} {plural if number != 1 else plural.removesuffix('s')}"
+
+
 def refuse_missing(folder: Path, num_cases: int, missing: Mapping[str, list[str]]) -> None:
     """Raise one error that names every missing file, by kind.
 
@@ -64,10 +69,10 @@ def refuse_missing(folder: Path, num_cases: int, missing: Mapping[str, list[str]
     DatasetError
         If anything is missing.
     """
-    parts = [f"{len(paths):,} {kind} ({name_some(paths)})" for kind, paths in missing.items() if paths]
+    parts = [f"{count(len(paths), kind)} ({name_some(paths)})" for kind, paths in missing.items() if paths]
     if parts:
         raise DatasetError(
-            f"{folder}: expected {' and '.join(missing)} for {num_cases:,} cases, missing are {'; '.join(parts)}.",
+            f"{folder}: expected {' and '.join(missing)} for {count(num_cases, 'cases')}; missing: {'; '.join(parts)}.",
             hint="Add the files, or take these cases out of the list.",
         )
 

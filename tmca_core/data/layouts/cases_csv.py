@@ -65,7 +65,7 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="", restval=None)
+            reader = csv.DictReader(stream)  # too many cells stand under the key None, missing ones are None
             rows = [dict(row) for row in reader]
             columns = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -92,7 +92,7 @@ def _check_rows(path: Path, rows: list[dict[str, str]], never_blank: tuple[str, 
     """Refuse a table with no row, ragged rows or blank cells; rows are counted from 1, below the header."""
     if not rows:
         raise DatasetError(f"{path}: expected at least one row below the header, got none.", hint="Add the cases.")
-    ragged = [str(n) for n, row in enumerate(rows, 1) if "" in row or None in row.values()]
+    ragged = [str(n) for n, row in enumerate(rows, 1) if None in row or None in row.values()]
     if ragged:
         raise DatasetError(
             f"{path}: expected as many cells as columns, rows {name_some(ragged)} have more or fewer.",

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tmca_core.data.case import Case, Dataset
-from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, name_some, refuse_duplicates, refuse_missing
+from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, count, name_some, refuse_duplicates, refuse_missing
 from tmca_core.data.layouts._interim import read_report, swap_sides
 from tmca_core.errors import DatasetError
 from tmca_core.study import SideConvention
@@ -112,7 +112,7 @@ def _notes(images: dict[str, Path], split_of: dict[str, str]) -> tuple[str, ...]
     unused = [case_id for case_id in images if case_id not in split_of]
     if not unused:
         return (sides,)
-    return (sides, f"{len(unused):,} images stand in no split and are not used: {name_some(unused)}.")
+    return (sides, f"In no split and not used: {count(len(unused), 'images')} ({name_some(unused)}).")
 
 
 LAYOUT = Layout(
