@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tmca_core.data.table import count, name_some
 from tmca_core.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tmca_core.data.case import Dataset
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_NAMED_AT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,6 @@ class Layout:
     read: Callable[[Path], Dataset]
 
 
-def name_some(names: Iterable[str]) -> str:
-    """Return the first ten names, and how many more there are."""
-    names = list(names)
-    shown = ", ".join(names[:_NAMED_AT_MOST])
-    more = len(names) - _NAMED_AT_MOST
-    return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def count(number: int, plural: str) -> str:
-    """Return "1 mask", "2 masks" for the plural "masks"."""
-    return f"{number:,} {plural if number != 1 else plural.removesuffix('s')}"
-
-
 def refuse_missing(folder: Path, num_cases: int, missing: Mapping[str, list[str]]) -> None:
     """Raise one error that names every missing file, by kind.
 
@@ -74,19 +61,4 @@ def refuse_missing(folder: Path, num_cases: int, missing: Mapping[str, list[str]
         raise DatasetError(
             f"{folder}: expected {' and '.join(missing)} for {count(num_cases, 'cases')}; missing: {'; '.join(parts)}.",
             hint="Add the files, or take these cases out of the list.",
-        )
-
-
-def refuse_duplicates(source: Path, ids: Iterable[str]) -> None:
-    """Raise an error that names every id that stands more than once in ``source``."""
-    seen: set[str] = set()
-    twice: dict[str, None] = {}
-    for case_id in ids:
-        if case_id in seen:
-            twice[case_id] = None
-        seen.add(case_id)
-    if twice:
-        raise DatasetError(
-            f"{source}: expected every id once, {len(twice):,} stand more than once: {name_some(twice)}.",
-            hint="Keep one entry for each id.",
         )

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tmca_core.data.layouts._common import name_some
 from tmca_core.data.layouts._interim import swap_sides
+from tmca_core.data.table import name_some
 from tmca_core.errors import DatasetError
 from tmca_core.study import SideConvention
 

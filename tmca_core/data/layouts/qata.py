@@ -11,8 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from tmca_core.data.case import Case, Dataset
-from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, count, name_some, refuse_duplicates, refuse_missing
+from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, refuse_missing
 from tmca_core.data.layouts._interim import read_report, swap_sides
+from tmca_core.data.table import count, name_some, refuse_duplicates
 from tmca_core.errors import DatasetError
 from tmca_core.study import SideConvention
 
