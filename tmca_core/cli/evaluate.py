@@ -1,0 +1,134 @@
+"""`tmca evaluate`: the scores of a model on a data folder."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.errors import StudyWriteError
+from tmca_core.terminal import ProgressLine, format_table
+
+if TYPE_CHECKING:
+    from tmca_core.metrics import Scores
+    from tmca_core.recipes.evaluate import SplitDone
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", help="Data folder.")],
+    layout: Annotated[str, typer.Option("--layout", help="Layout of the folder: auto, qata or cases.csv.")] = "auto",
+    split: Annotated[list[str] | None, typer.Option("--split", help="Split, all by default; repeatable.")] = None,
+    reports: Annotated[
+        str,
+        typer.Option("--reports", help="given, none, shuffled, side-swapped, or a FILE.csv with the columns id,text."),
+    ] = "given",
+    model: ModelOption = "tmca-compact",
+    device: DeviceOption = Device.AUTO,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores here too.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N cases of each split.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of --reports shuffled.")] = 0,
+    leave_out_unreadable: Annotated[
+        bool, typer.Option("--leave-out-unreadable", help="Score without cases that cannot be read, and name them.")
+    ] = False,
+) -> None:
+    """Score a model on a data folder.
+
+    One row for every split, and for every target where the data has targets.
+
+    mean: Dice and IoU of each image, averaged. pooled: all pixels together. side: share of the one-sided reports whose
+    mask lies mostly on the side that the report given states.
+    """
+    from tmca_core.data import open_dataset, patients_in_two_splits
+    from tmca_core.recipes.evaluate import CaseFailed, SplitDone
+    from tmca_core.recipes.evaluate import evaluate as evaluate_recipe
+
+    chosen = _choose_reports(reports)
+    if json_file is not None:
+        _check_folder_of(json_file)
+    dataset = open_dataset(data, layout)
+    _print_notes([*dataset.notes, *_name_leaks(patients_in_two_splits(dataset))])
+
+    from tmca_core.predictor import Predictor
+
+    predictor = Predictor.load(model, device.value)
+    finished: list[SplitDone] = []
+    with ProgressLine() as line:
+        for event in evaluate_recipe(
+            predictor,
+            dataset,
+            splits=split or None,
+            reports=chosen,
+            seed=seed,
+            limit=limit,
+            leave_out_unreadable=leave_out_unreadable,
+        ):
+            if isinstance(event, SplitDone):
+                finished.append(event)
+                continue
+            line.show_count(event.case.split, event.done, event.total)
+            if isinstance(event, CaseFailed):
+                line.clear()
+                typer.echo(f"case {event.case.id}: {event.error.message}", err=True)
+    typer.echo(_score_table(finished))
+    if json_file is not None:
+        _write_json(json_file, {done.split: done.as_json() for done in finished})
+
+
+def _choose_reports(choice: str) -> Any:
+    """Return the mode, or the texts of a file by case id."""
+    from tmca_core.recipes.reports import ReportMode, read_reports_file
+
+    if choice in list(ReportMode):
+        return ReportMode(choice)
+    if not Path(choice).is_file():
+        raise typer.BadParameter(
+            f"expected {', '.join(ReportMode)} or an existing FILE.csv, got '{choice}'", param_hint="--reports"
+        )
+    return read_reports_file(choice)
+
+
+def _name_leaks(leaks: Mapping[str, tuple[str, ...]]) -> list[str]:
+    if not leaks:
+        return []
+    return [f"{len(leaks):,} patients stand in more than one split; scores on these splits are too high."]
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _score_table(finished: "Sequence[SplitDone]") -> str:
+    head = ("split", "n", "Dice mean", "Dice pooled", "IoU mean", "IoU pooled", "side")
+    rows = []
+    for done in finished:
+        rows.append((done.split, *_score_cells(done.scores)))
+        rows += [(f"  {target or '(no target)'}", *_score_cells(s)) for target, s in done.targets.items()]
+    left_out = [
+        f"left out of {done.split}: {', '.join(failed.case.id for failed in done.failed)}"
+        for done in finished
+        if done.failed
+    ]
+    return "\n".join([format_table(head, rows), *left_out])
+
+
+def _score_cells(scores: "Scores") -> tuple[str, ...]:
+    fractions = (scores.dice_mean, scores.dice_pooled, scores.iou_mean, scores.iou_pooled, scores.side_accuracy)
+    return (f"{scores.n:,}", *("-" if value is None else f"{value:.4f}" for value in fractions))
+
+
+def _check_folder_of(path: Path) -> None:
+    """Refuse a file whose folder is not there, before hours of work and not after."""
+    if not path.absolute().parent.is_dir():
+        raise StudyWriteError(
+            f"{path}: expected an existing folder to write into, got none.", hint="Make the folder first."
+        )
+
+
+def _write_json(path: Path, values: Any) -> None:
+    from tmca_core.atomic import atomic_write
+
+    with atomic_write(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())

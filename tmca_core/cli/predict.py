@@ -1,0 +1,79 @@
+"""`tmca predict`: one scan and one report in, a folder of results out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.terminal import ProgressLine, printable
+
+if TYPE_CHECKING:
+    from tmca_core.recipes.predict import PredictionWritten
+    from tmca_core.study import Report, Scan
+
+
+def predict(
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="PNG, JPEG, TIFF, DICOM file, or NIfTI.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; made if needed.")],
+    report: Annotated[str | None, typer.Option("--report", help="The report, in quotes.")] = None,
+    report_file: Annotated[Path | None, typer.Option("--report-file", help="A text file with the report.")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Use the image alone.")] = False,
+    model: ModelOption = "tmca-compact",
+    device: DeviceOption = Device.AUTO,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", min=0, max=1, help="Probability from which a pixel is target.")
+    ] = None,
+) -> None:
+    """Segment one scan with its report.
+
+    Writes the mask, the probability, four attention maps, an overlay and result.json.
+    """
+    if [report is not None, report_file is not None, no_report].count(True) != 1:
+        raise typer.BadParameter("expected exactly one of --report TEXT, --report-file FILE and --no-report")
+    from tmca_core.io import read_scan
+    from tmca_core.report import parse_report, read_report
+
+    text = read_report(report_file) if report_file is not None else report
+    parsed = None if text is None else parse_report(text)
+    image = read_scan(scan)
+    _print_request(scan, image, parsed)
+
+    from tmca_core.predictor import Predictor, SlicesDone
+    from tmca_core.recipes.predict import PredictionWritten, predict_to_folder
+
+    predictor = Predictor.load(model, device.value)
+    with ProgressLine() as line:
+        for event in predict_to_folder(predictor, image, parsed, out, threshold=threshold):
+            if isinstance(event, SlicesDone):
+                line.show_count("slice", event.done, event.total)
+            elif isinstance(event, PredictionWritten):
+                line.clear()
+                _print_prediction(event)
+
+
+def _print_request(path: Path, scan: "Scan", report: "Report | None") -> None:
+    spacing = "spacing unknown"
+    if scan.spacing_mm is not None:
+        spacing = f"spacing {' x '.join(f'{step:.3g}' for step in scan.spacing_mm)} mm"
+    typer.echo(f"scan: {path.name}, {' x '.join(map(str, scan.shape))}{' RGB' * scan.is_rgb}, {spacing}")
+    for note in scan.notes:
+        typer.echo(f"note: {note}")
+    for index, sentence in enumerate(report.sentences if report else ()):
+        use = "used    " if report and index in report.used else "not used"
+        typer.echo(f"{use}  {printable(sentence.text)}")
+
+
+def _print_prediction(done: "PredictionWritten") -> None:
+    result, provenance = done.result, done.segmentation.provenance
+    for message in result["messages"]:
+        typer.echo(f"note: {message}")
+    sizes = [f"{result['area_fraction']:.1%} of the image", f"{result['num_pixels']:,} pixels"]
+    if result["area_mm2"] is not None:
+        sizes.append(f"{result['area_mm2']:,.0f} mm2")
+    if result["volume_mm3"] is not None:
+        sizes.append(f"{result['volume_mm3'] / 1000:,.1f} ml")
+    typer.echo(f"mask: {', '.join(sizes)} (threshold {result['threshold']:g})")
+    times = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in provenance.timings_s.items())
+    typer.echo(f"model: {provenance.model_name} {provenance.model_version} on {provenance.device}; {times}")
+    typer.echo(f"written to {done.folder}: {', '.join(path.name for path in done.files)}")

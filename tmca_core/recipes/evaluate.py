@@ -1,0 +1,251 @@
+"""Score a predictor on a data folder: every case of every split, then the split's scores, in all and per target."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from tmca_core.data import read_reference
+from tmca_core.data.table import count, name_some
+from tmca_core.errors import DatasetError, GeometryError, StudyReadError
+from tmca_core.io import read_scan
+from tmca_core.metrics import CaseScore, Scores, score_case, stated_half_of_picture
+from tmca_core.recipes.reports import ReportMode, choose_reports
+from tmca_core.report import parse_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tmca_core.data import Case, Dataset
+    from tmca_core.predictor import Predictor
+    from tmca_core.study import Segmentation
+
+CaseError: TypeAlias = StudyReadError | GeometryError | DatasetError
+"""What can be wrong with one case and not with all of them."""
+
+
+@dataclass(frozen=True)
+class CaseDone:
+    """One case was predicted and scored.
+
+    Attributes
+    ----------
+    case : Case
+        Which one.
+    score : CaseScore
+        Its score on the reference's own grid.
+    done, total : int
+        Cases finished and cases asked for, over all splits.
+    """
+
+    case: Case
+    score: CaseScore
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CaseFailed:
+    """One case could not be read or predicted; it adds nothing to the scores.
+
+    Attributes
+    ----------
+    case : Case
+        Which one.
+    error : CaseError
+        Why.
+    done, total : int
+        Cases finished and cases asked for, over all splits.
+    """
+
+    case: Case
+    error: CaseError
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class SplitDone:
+    """One split is finished.
+
+    Attributes
+    ----------
+    split : str
+        Which one.
+    scores : Scores
+        Over all its cases.
+    targets : Mapping of str to Scores
+        The same per target; empty where the data names no target.
+    failed : tuple of CaseFailed
+        Cases left out of the scores; never any unless they were allowed.
+    """
+
+    split: str
+    scores: Scores
+    targets: Mapping[str, Scores] = field(default_factory=dict)
+    failed: tuple[CaseFailed, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the scores under the keys of ``tmca evaluate --json``; per target below "targets" where there are."""
+        values: dict[str, Any] = asdict(self.scores)
+        if self.targets:
+            values["targets"] = {target: asdict(scores) for target, scores in self.targets.items()}
+        if self.failed:
+            values["left_out"] = [failed.case.id for failed in self.failed]
+        return values
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    splits: Sequence[str] | None = None,
+    reports: ReportMode | Mapping[str, str] = ReportMode.GIVEN,
+    seed: int = 0,
+    limit: int | None = None,
+    leave_out_unreadable: bool = False,
+) -> Iterator[CaseDone | CaseFailed | SplitDone]:
+    """Predict and score every case; close the iterator to stop.
+
+    Side accuracy asks whether the mask follows the report *that was given*, so it is undefined without reports.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Loaded weights.
+    dataset : Dataset
+        The cases.
+    splits : sequence of str, optional
+        Which splits; all present by default.
+    reports : ReportMode or Mapping of str to str
+        How the reports are chosen, or the texts themselves by case id.
+    seed : int
+        Seed of ``ReportMode.SHUFFLED``.
+    limit : int, optional
+        At most so many cases of each split, evenly spread over it, for a quick look.
+    leave_out_unreadable : bool
+        Whether a case that cannot be read is left out and named in ``SplitDone.failed``. By default the split ends in
+        an error that names all of them.
+
+    Yields
+    ------
+    CaseDone or CaseFailed
+        After every case.
+    SplitDone
+        After the last case of a split.
+
+    Raises
+    ------
+    DatasetError
+        If a split is not there; a case has no reference or no report; or cases cannot be read. All cases are named.
+    """
+    plan = {name: _spread(dataset.split(name), limit) for name in splits or dataset.splits}
+    _refuse_missing_references(dataset.folder, plan)
+    texts = {name: choose_reports(cases, reports, seed=seed) for name, cases in plan.items()}
+    done, total = 0, sum(len(cases) for cases in plan.values())
+    for name, cases in plan.items():
+        scored: list[CaseDone] = []
+        failed: list[CaseFailed] = []
+        for case, outcome in _outcomes(predictor, cases, texts[name]):
+            done += 1
+            if isinstance(outcome, CaseScore):
+                scored.append(CaseDone(case, outcome, done, total))
+                yield scored[-1]
+            else:
+                failed.append(CaseFailed(case, outcome, done, total))
+                yield failed[-1]
+        if failed and not (leave_out_unreadable and scored):
+            raise _unreadable(dataset.folder, failed)
+        yield SplitDone(name, *_summarise(scored), tuple(failed))
+
+
+def _spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
+    """Return at most ``limit`` cases, evenly spread over the sequence."""
+    if limit is None or limit >= len(cases):
+        return tuple(cases)
+    return tuple(cases[i * len(cases) // limit] for i in range(limit))
+
+
+def _outcomes(
+    predictor: Predictor, cases: Sequence[Case], texts: Mapping[str, str | None]
+) -> Iterator[tuple[Case, CaseScore | CaseError]]:
+    """Yield every case with its score, or with the reason why it has none; neighbours share one image's features."""
+    image: Path | None = None
+    for case in cases:
+        try:
+            if case.image != image:
+                predictor.set_scan(read_scan(case.image))
+                image = case.image
+            outcome: CaseScore | CaseError = _score(predictor, case, texts[case.id])
+        except (StudyReadError, GeometryError, DatasetError) as error:
+            outcome = error
+        yield case, outcome
+
+
+def _score(predictor: Predictor, case: Case, text: str | None) -> CaseScore:
+    report = None if text is None else parse_report(text)
+    stated_half = None if report is None else stated_half_of_picture(report, case.side_convention)
+    reference = read_reference(case)
+    return score_case(mask_on_grid(predictor.predict(report), reference.shape), reference, stated_half)
+
+
+def mask_on_grid(segmentation: Segmentation, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the mask on another grid that covers the same picture.
+
+    The probability is brought to the grid (linearly, averaged where the grid is coarser) and then cut at the threshold.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+        On the scan's grid.
+    shape : tuple of int
+        (Y, X) or (Z, Y, X) of the reference.
+
+    Raises
+    ------
+    GeometryError
+        If one is a picture and the other a volume, or two volumes differ in shape.
+    """
+    found = segmentation.logits.shape
+    if found == shape:
+        return segmentation.mask.astype(bool)
+    if len(found) != 2 or len(shape) != 2:
+        raise GeometryError(
+            f"Reference: expected shape {found} like the scan, got {shape}.",
+            hint="Resample the reference to the scan's grid.",
+        )
+    height, width = shape
+    probability = Image.fromarray(segmentation.probability).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(probability) >= segmentation.threshold
+
+
+def _summarise(scored: Sequence[CaseDone]) -> tuple[Scores, dict[str, Scores]]:
+    """Return the scores of all cases, and per target where any case names one."""
+    names = sorted({event.case.target for event in scored})
+    per_target = {name: Scores.of(e.score for e in scored if e.case.target == name) for name in names if any(names)}
+    return Scores.of(event.score for event in scored), per_target
+
+
+def _refuse_missing_references(folder: Path, plan: Mapping[str, Sequence[Case]]) -> None:
+    absent = [case.id for cases in plan.values() for case in cases if case.mask is None]
+    if absent:
+        raise DatasetError(
+            f"{folder}: expected a reference mask for every case, {len(absent):,} have none: {name_some(absent)}.",
+            hint="Add the masks, or evaluate another split.",
+        )
+
+
+def _unreadable(folder: Path, failed: Sequence[CaseFailed]) -> DatasetError:
+    """Return the error that names every case that failed, with the reason of the first."""
+    ids = name_some(event.case.id for event in failed)
+    return DatasetError(
+        f"{folder}: expected every case to be readable, {count(len(failed), 'cases')} failed: {ids}. "
+        f"The first: {failed[0].error.message}",
+        hint="Repair these cases, or allow them to be left out and named.",
+    )
