@@ -1,0 +1,78 @@
+"""Augmentation of a batch that keeps report and picture in step.
+
+Nothing here moves anatomy to another side or zone, so no report has to be rewritten: small affine moves, and changes of
+exposure. Every draw comes from the generator that is passed in, so that a resumed training sees the same pictures.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+
+class AugmentConfig(BaseModel):
+    """Ranges of the augmentation; 0 switches a part off.
+
+    ``scale`` and ``shift`` are shares of the picture, ``rotate`` is in radians, ``gamma`` in octaves; ``brightness``,
+    ``contrast`` and ``noise`` are shares of the intensity window.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: float = Field(default=0.15, ge=0, lt=1)
+    rotate: float = Field(default=0.15, ge=0)
+    shift: float = Field(default=0.10, ge=0)
+    gamma: float = Field(default=0.4, ge=0)
+    brightness: float = Field(default=0.1, ge=0)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
+    noise: float = Field(default=0.02, ge=0)
+
+
+def augment(
+    images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return moved and re-exposed pictures with their masks.
+
+    Parameters
+    ----------
+    images : Tensor, shape (B, C, H, W)
+        0..1 over the intensity window.
+    masks : Tensor, shape (B, 1, H, W)
+        0..1.
+    config : AugmentConfig
+        Ranges.
+    generator : torch.Generator
+        On the CPU; the only source of chance.
+    """
+    grid = affine_grid(_matrices(len(images), config, generator), list(masks.shape), align_corners=False)
+    images = grid_sample(images, grid, padding_mode="border", align_corners=False)
+    masks = grid_sample(masks, grid, padding_mode="zeros", align_corners=False)
+    return _expose(images, config, generator), (masks >= 0.5).to(masks.dtype)
+
+
+def _uniform(n: int, amplitude: float, generator: torch.Generator) -> Tensor:
+    return (2.0 * torch.rand(n, generator=generator) - 1.0) * amplitude
+
+
+def _matrices(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Return (B, 2, 3) maps of output to input coordinates, -1 .. 1 over the picture."""
+    angle = _uniform(n, config.rotate, generator)
+    scale = 1.0 + _uniform(n, config.scale, generator)
+    shift_x, shift_y = (2.0 * _uniform(n, config.shift, generator) for _ in range(2))
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    return torch.stack([torch.stack([cos, -sin, shift_x], -1), torch.stack([sin, cos, shift_y], -1)], 1)
+
+
+def _expose(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    n = len(images)
+    gamma, contrast, brightness = (
+        _uniform(n, amplitude, generator)[:, None, None, None]
+        for amplitude in (config.gamma, config.contrast, config.brightness)
+    )
+    images = images.clamp(0.0, 1.0) ** torch.exp2(gamma)
+    images = (images - 0.5) * (1.0 + contrast) + 0.5 + brightness
+    if config.noise:
+        images = images + config.noise * torch.randn(images.shape, generator=generator)
+    return images

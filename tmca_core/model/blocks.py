@@ -1,0 +1,91 @@
+"""Small parts that several rooms of the network share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution, two pointwise convolutions, residual: (B, C, H, W) to the same shape.
+
+    BatchNorm in the place of ConvNeXt's LayerNorm: it folds into the convolution at inference, and on a CPU it costs a
+    fraction of a LayerNorm over channels.
+    """
+
+    def __init__(self, channels: int, *, kernel_size: int = 7, expansion: int = 3) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(
+            channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False
+        )
+        self.norm = nn.BatchNorm2d(channels)
+        self.expand = nn.Conv2d(channels, expansion * channels, 1)
+        self.project = nn.Conv2d(expansion * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        residual = self.norm(self.depthwise(x))
+        return x + self.project(nn.functional.gelu(self.expand(residual)))
+
+
+def conv_bn_gelu(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
+    """Return 3x3 convolution, BatchNorm, GELU; ``stride`` 2 halves the picture."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.GELU(),
+    )
+
+
+class PositionCode(nn.Module):
+    """A 2-D position code for any height and width, (1, C, H, W).
+
+    Sines and cosines of the coordinates relative to the picture's own extent, so that "lower left" is the same code at
+    every resolution, followed by a learned 1x1 convolution.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the feature map that the code is added to.
+    num_frequencies : int
+        Octaves, from half a period over the picture upwards.
+    """
+
+    def __init__(self, channels: int, *, num_frequencies: int = 4) -> None:
+        super().__init__()
+        self.num_frequencies = num_frequencies
+        self.project = nn.Conv2d(2 + 4 * num_frequencies, channels, 1)
+
+    def forward(self, height: int, width: int, extent: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+        """Return the code of a (height, width) grid.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the feature map.
+        extent : tuple of float
+            Share of the (height, width) of the padded picture that the unpadded one covers, so that padding moves no
+            coordinate.
+        """
+        weight = self.project.weight
+        y = _centres(height, extent[0], weight)
+        x = _centres(width, extent[1], weight)
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij"))  # (2, H, W), -1 .. 1 over the picture
+        octaves = 2.0 ** torch.arange(self.num_frequencies, device=weight.device, dtype=torch.float32) * (math.pi / 2)
+        angles = (grid[None] * octaves[:, None, None, None]).flatten(0, 1)  # (2F, H, W)
+        code = torch.cat([grid, angles.sin(), angles.cos()])[None]
+        out: Tensor = self.project(code)
+        return out
+
+
+def _centres(n: int, extent: float, like: Tensor) -> Tensor:
+    """Return pixel centres along one axis, scaled so that -1 .. 1 spans the unpadded picture."""
+    positions = (torch.arange(n, device=like.device, dtype=torch.float32) + 0.5) / (n * extent)
+    return 2.0 * positions - 1.0
+
+
+def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over tokens where ``mask`` is true: (B, T, d), (B, T) to (B, d); zero where no token is."""
+    weights = mask.to(tokens.dtype).unsqueeze(-1)  # (B, T, 1)
+    return (tokens * weights).sum(1) / weights.sum(1).clamp_min(1.0)

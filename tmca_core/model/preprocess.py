@@ -1,0 +1,64 @@
+"""A scan to the network's input, and the network's output back to the scan's grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from tmca_core.model.architecture import PreprocessArchitecture
+    from tmca_core.study import Scan
+
+
+def intensity_window(pixels: NDArray[np.generic], preprocess: PreprocessArchitecture) -> tuple[float, float]:
+    """Return the robust lowest and highest value of a whole scan, in its own units."""
+    values = pixels.reshape(-1)
+    values = values[:: max(values.size // 1_000_000, 1)].astype(np.float64)
+    low, high = np.percentile(values, [preprocess.low_percentile, preprocess.high_percentile])
+    return float(low), float(high)
+
+
+def standardise(pixels: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.float32]:
+    """Clip to the window and bring each slice to mean 0 and deviation 1; a constant slice becomes 0.
+
+    Parameters
+    ----------
+    pixels : NDArray, shape (Z, Y, X) or (Z, Y, X, 3)
+        Slices.
+    window : tuple of float
+        See `intensity_window`; one for the whole scan.
+    """
+    clipped = np.clip(pixels.astype(np.float32), *window)
+    axes = tuple(range(1, clipped.ndim))
+    mean = clipped.mean(axis=axes, keepdims=True)
+    deviation = clipped.std(axis=axes, keepdims=True)
+    result: NDArray[np.float32] = (clipped - mean) / np.maximum(deviation, 1e-6 * (1.0 + np.abs(mean)))
+    return result
+
+
+def scan_slices(scan: Scan) -> NDArray[np.generic]:
+    """Return the slices of a scan, (Z, Y, X) or (Z, Y, X, 3); an image is one slice."""
+    return scan.pixels if scan.ndim == 3 else scan.pixels[None]
+
+
+def to_network(slices: NDArray[np.float32], shape_yx: tuple[int, int]) -> Tensor:
+    """Return standardised slices as (Z, 3, H, W); grey is repeated over the three channels."""
+    x = torch.from_numpy(np.ascontiguousarray(slices))
+    x = x.permute(0, 3, 1, 2) if x.ndim == 4 else x[:, None]
+    if tuple(x.shape[-2:]) != shape_yx:
+        x = interpolate(x, size=shape_yx, mode="bilinear", antialias=True, align_corners=False)
+    return x.expand(-1, 3, -1, -1)
+
+
+def to_scan(logits: Tensor, shape_yx: tuple[int, int]) -> NDArray[np.float32]:
+    """Return (Z, 1, H, W) logits on the scan's own grid, (Z, Y, X)."""
+    if tuple(logits.shape[-2:]) != shape_yx:
+        logits = interpolate(logits.float(), size=shape_yx, mode="bilinear", align_corners=False)
+    result: NDArray[np.float32] = logits[:, 0].float().cpu().numpy()
+    return result

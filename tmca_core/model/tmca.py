@@ -1,0 +1,149 @@
+"""The TMCA network: the whole forward pass on one screen.
+
+Target-informed multi-level contrastive alignment, after M. Li et al., arXiv 2412.13533. The design of the three parts
+(TSDM, multi-level alignment, LTEM) is this project's own; the paper's equations are not public.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, pad
+
+from tmca_core.model.alignment import MultiLevelAlignment
+from tmca_core.model.blocks import masked_mean
+from tmca_core.model.decoder import Decoder, level_attention
+from tmca_core.model.enhancement import Enhanced
+from tmca_core.model.image_encoder import CompactConvNeXt, ImageFeatures, PretrainedConvNeXt
+from tmca_core.model.losses import segmentation_loss
+from tmca_core.model.text_encoder import ReportEmbedding, ReportTokenizer, ReportTokens, TextEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class TmcaOutput:
+    """What the network says about a batch.
+
+    Attributes
+    ----------
+    logits : Tensor, shape (B, 1, H, W)
+        At the size of the pictures.
+    levels : tuple of Enhanced
+        Level 1 to 4: g_l and A_l. Empty when LTEM is switched off.
+    report : ReportEmbedding
+        E.
+    report_embeddings : Tensor, shape (B, d)
+        e, the mean of E.
+    report_vectors : Tensor, shape (B, d_a)
+        z.
+    """
+
+    logits: Tensor
+    levels: tuple[Enhanced, ...]
+    report: ReportEmbedding
+    report_embeddings: Tensor
+    report_vectors: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TmcaLoss:
+    """Total and parts of the training loss; each a scalar."""
+
+    total: Tensor
+    segmentation: Tensor
+    soft: Tensor
+    pixel: Tensor
+
+
+class Tmca(nn.Module):
+    """Image encoder, text encoder, decoder with LTEM, and the alignment that trains them.
+
+    Parameters
+    ----------
+    image_encoder : CompactConvNeXt or PretrainedConvNeXt
+        Pictures to features.
+    text_encoder : TextEncoder
+        Sentences to token embeddings.
+    tokenizer : ReportTokenizer
+        Sentences to tokens; belongs to the text encoder's vocabulary.
+    decoder : Decoder
+        Features and report to logits.
+    alignment : MultiLevelAlignment or None
+        ``None`` trains on the segmentation loss alone. For ablation.
+    align_dim : int
+        d_a.
+    alignment_weight, pixel_weight : float
+        lambda and beta of METHOD.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_encoder: CompactConvNeXt | PretrainedConvNeXt,
+        text_encoder: TextEncoder,
+        tokenizer: ReportTokenizer,
+        decoder: Decoder,
+        alignment: MultiLevelAlignment | None,
+        align_dim: int,
+        alignment_weight: float = 0.1,
+        pixel_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.decoder = decoder
+        self.alignment = alignment
+        self.to_align = nn.Linear(text_encoder.dim, align_dim)
+        self.alignment_weight = alignment_weight
+        self.pixel_weight = pixel_weight
+
+    def forward(self, images: Tensor, reports: ReportTokens) -> TmcaOutput:
+        """Segment a batch of (B, 3, H, W) pictures by a batch of tokenised reports."""
+        return self.decode(self.encode_image(images), self.encode_reports(reports))
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """Return the features of (B, 3, H, W) pictures of any size: padded here to the encoder's stride."""
+        height, width = images.shape[-2:]
+        stride = self.image_encoder.stride
+        padded = pad(images, (0, -width % stride, 0, -height % stride), mode="replicate")
+        detail, (level_1, level_2, level_3, level_4) = self.image_encoder(padded)
+        return ImageFeatures(detail, (level_1, level_2, level_3, level_4), (height, width))
+
+    def encode_reports(self, reports: ReportTokens) -> ReportEmbedding:
+        """Return E of a batch of reports."""
+        embedding: ReportEmbedding = self.text_encoder(reports)
+        return embedding
+
+    def decode(self, features: ImageFeatures, report: ReportEmbedding) -> TmcaOutput:
+        """Return masks and maps from features and reports of equal batch size."""
+        report_embeddings = masked_mean(report.tokens.float(), report.mask)
+        report_vectors = self.text_vectors(report_embeddings)
+        decoded = self.decoder(features, report, report_vectors)
+        return TmcaOutput(decoded.logits, decoded.levels, report, report_embeddings, report_vectors)
+
+    def text_vectors(self, embeddings: Tensor) -> Tensor:
+        """Return z, (N, d_a) of unit length, of mean token embeddings (N, d)."""
+        return normalize(self.to_align(embeddings), dim=-1)
+
+    def sentence_attention(self, output: TmcaOutput) -> list[Tensor]:
+        """Return the maps of each sentence of a single report: per level (S, 1, h, w), 0..1; empty without LTEM."""
+        sentences = torch.arange(output.report.num_sentences, device=output.report.sentence.device)
+        member = output.report.sentence == sentences[:, None]  # (S, T)
+        tokens = output.report.tokens.float().expand(len(sentences), -1, -1)
+        return level_attention(self.decoder, output.levels, self.text_vectors(masked_mean(tokens, member)))
+
+    def loss(self, output: TmcaOutput, targets: Tensor) -> TmcaLoss:
+        """Return the training loss of a batch against (B, 1, H, W) targets 0..1."""
+        segmentation = segmentation_loss(output.logits, targets)
+        soft = pixel = segmentation.new_zeros(())
+        if self.alignment is not None and output.levels:
+            embeddings = [level.pixel_embeddings for level in output.levels]
+            has_report = output.report.has_report
+            aligned = self.alignment(
+                embeddings, output.report_vectors, output.report_embeddings, has_report, targets
+            )
+            soft, pixel = aligned.soft, aligned.pixel
+        total = segmentation + self.alignment_weight * (soft + self.pixel_weight * pixel)
+        return TmcaLoss(total, segmentation, soft, pixel)

@@ -1,0 +1,264 @@
+"""Load a network once, set a scan once, ask many reports."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tmca_core.device import choose_device
+from tmca_core.errors import CheckpointError, StudyReadError
+from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, load_model, program_version
+from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
+from tmca_core.study import Provenance, Report, Scan, Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tmca_core.model.architecture import TmcaArchitecture
+    from tmca_core.model.image_encoder import ImageFeatures
+    from tmca_core.model.text_encoder import ReportEmbedding
+    from tmca_core.model.tmca import Tmca
+
+# Slices that go through the network at once, and slices whose features stay in memory (about 9 MB each at 224 px).
+BATCH_SLICES = 8
+MAX_CACHED_SLICES = 64
+
+
+@dataclass(frozen=True)
+class SlicesDone:
+    """Progress of a prediction, in slices."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class _SliceAnswer:
+    """Of a batch of slices: logits (Z, Y, X), maps per level (Z, h, w), maps per sentence and level (Z, h, w)."""
+
+    logits: NDArray[np.float32]
+    attention: list[NDArray[np.float32]]
+    sentence_attention: list[list[NDArray[np.float32]]]
+
+
+class Predictor:
+    """A network on a device, and the scan it looks at.
+
+    Not for several threads at once; use one worker.
+
+    Parameters
+    ----------
+    model : Tmca
+        In evaluation mode.
+    architecture : TmcaArchitecture
+        Its preprocessing is used.
+    info : ModelInfo
+        For the threshold and the provenance.
+    device : torch.device
+        Where it computes.
+    """
+
+    def __init__(
+        self, model: Tmca, architecture: TmcaArchitecture, info: ModelInfo, device: torch.device
+    ) -> None:
+        self.model = model.to(device=device, memory_format=torch.channels_last)
+        self.preprocess = architecture.preprocess
+        self.info = info
+        self.device = device
+        self._scan: Scan | None = None
+        self._window = (0.0, 0.0)
+        self._features: dict[int, ImageFeatures] = {}
+
+    @classmethod
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
+        """Load installed weights by name, or a folder.
+
+        Parameters
+        ----------
+        model : str or Path
+            Name of an installed model, or a folder that `tmca_core.model.checkpoint.save_model` wrote.
+        device : str
+            "auto", "cpu", "cuda" or "mps".
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such model, or it is damaged or unsafe.
+        DeviceError
+            If this machine has no such device.
+        """
+        chosen = choose_device(device)
+        return cls(*load_model(find_model(model)), chosen)
+
+    def set_scan(self, scan: Scan) -> None:
+        """Choose the scan; its features are computed when first needed and kept until another scan is set.
+
+        Raises
+        ------
+        StudyReadError
+            If the scan has no pixel, or values that are NaN or infinite.
+        """
+        if min(scan.shape) == 0:
+            raise StudyReadError(f"Expected an image with pixels, got shape {scan.shape}.", hint="Choose another image.")
+        if np.issubdtype(scan.pixels.dtype, np.inexact) and not np.isfinite(scan.pixels).all():
+            raise StudyReadError(
+                "Expected finite pixel values, got NaN or infinity in the image.",
+                hint="Replace them (for example with the smallest value) and try again.",
+            )
+        self._window = intensity_window(scan.pixels, self.preprocess)
+        self._scan = scan
+        self._features = {}
+
+    def predict(self, report: Report | None, threshold: float | None = None) -> Segmentation:
+        """Segment the scan by a report; see `predict_steps`."""
+        steps = self.predict_steps(report, threshold)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                segmentation: Segmentation = stop.value
+                return segmentation
+
+    def predict_steps(
+        self, report: Report | None, threshold: float | None = None
+    ) -> Generator[SlicesDone, None, Segmentation]:
+        """Segment the scan by a report, batch of slices by batch of slices.
+
+        Parameters
+        ----------
+        report : Report or None
+            ``None``, or a report without a sentence about the picture, segments by the image alone.
+        threshold : float, optional
+            Probability from which a pixel belongs to the mask; the model's own where not given.
+
+        Yields
+        ------
+        SlicesDone
+            After every batch. Closing the generator cancels.
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        ValueError
+            If no scan is set, or the threshold is outside 0..1.
+        CheckpointError
+            If the network answers with numbers that are not finite.
+        """
+        if self._scan is None:
+            raise ValueError("set_scan before predict")
+        if threshold is not None and not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"threshold: expected 0..1, got {threshold}")
+        sentences = () if report is None else tuple(report.sentences[i].text for i in report.used)
+        started = time.perf_counter()
+        with torch.inference_mode():
+            embedding = self.model.encode_reports(self.model.tokenizer([sentences]).to(self.device))
+        timings = {"report": time.perf_counter() - started, "image": 0.0}
+        slices = scan_slices(self._scan)
+        answers: list[_SliceAnswer] = []
+        for first in range(0, len(slices), BATCH_SLICES):
+            indices = range(first, min(first + BATCH_SLICES, len(slices)))
+            started = time.perf_counter()
+            features = self._features_of(indices, slices)
+            timings["image"] += time.perf_counter() - started
+            started = time.perf_counter()
+            answers += [self._decode(features[i], embedding, self._scan.shape[-2:]) for i in indices]
+            timings["report"] += time.perf_counter() - started
+            yield SlicesDone(indices.stop, len(slices))
+        return self._assemble(self._scan, report if sentences else None, report, answers, threshold, timings)
+
+    def _features_of(self, indices: range, slices: NDArray[np.generic]) -> dict[int, ImageFeatures]:
+        missing = [i for i in indices if i not in self._features]
+        fresh: dict[int, ImageFeatures] = {}
+        if missing:
+            size = self.preprocess.image_size
+            images = to_network(standardise(slices[missing[0] : missing[-1] + 1], self._window), (size, size))
+            with torch.inference_mode():
+                batch = self.model.encode_image(images.to(self.device, memory_format=torch.channels_last))
+            fresh = {i: batch.at(i - missing[0]) for i in missing}
+        if len(slices) <= MAX_CACHED_SLICES:
+            self._features.update(fresh)
+        return {i: fresh[i] if i in fresh else self._features[i] for i in indices}
+
+    def _decode(self, features: ImageFeatures, report: ReportEmbedding, shape_yx: tuple[int, ...]) -> _SliceAnswer:
+        with torch.inference_mode():
+            output = self.model.decode(features, report)
+            sentences = self.model.sentence_attention(output) if report.num_sentences else []
+        logits = to_scan(output.logits, (shape_yx[0], shape_yx[1]))
+        if not np.isfinite(logits).all():
+            raise CheckpointError(
+                f"{self.info.name} returned numbers that are not finite.", hint="Use another model, or another device."
+            )
+        return _SliceAnswer(
+            logits,
+            [_maps(level.attention) for level in output.levels],
+            [[_maps(level[i : i + 1]) for level in sentences] for i in range(report.num_sentences)],
+        )
+
+    def _assemble(
+        self,
+        scan: Scan,
+        used_report: Report | None,
+        report: Report | None,
+        answers: list[_SliceAnswer],
+        threshold: float | None,
+        timings: dict[str, float],
+    ) -> Segmentation:
+        volume = scan.ndim == 3
+
+        def join(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+            return np.concatenate(parts) if volume else parts[0][0]
+
+        num_levels = len(answers[0].attention)
+        size = self.preprocess.image_size
+        return Segmentation(
+            logits=join([answer.logits for answer in answers]),
+            threshold=self.info.threshold if threshold is None else threshold,
+            attention=tuple(join([a.attention[level] for a in answers]) for level in range(num_levels)),
+            sentence_attention=tuple(
+                tuple(join([a.sentence_attention[i][level] for a in answers]) for level in range(num_levels))
+                for i in range(len(answers[0].sentence_attention))
+            ),
+            report=report,
+            provenance=Provenance(
+                model_name=self.info.name,
+                model_version=self.info.version,
+                model_sha256=self.info.weights_sha256,
+                device=self.device.type,
+                versions=_versions(),
+                timings_s=timings,
+                network_shape=(size, size),
+            ),
+            messages=_messages(scan, used_report, report),
+        )
+
+
+def _maps(attention: torch.Tensor) -> NDArray[np.float32]:
+    """Return (1, 1, h, w) as (1, h, w)."""
+    maps: NDArray[np.float32] = attention[:, 0].float().cpu().numpy()
+    return maps
+
+
+def _messages(scan: Scan, used_report: Report | None, report: Report | None) -> tuple[str, ...]:
+    messages = list(report.notes) if report is not None else []
+    if used_report is None:
+        messages.append("Image-only mode: the network was given no sentence about the picture.")
+    if float(scan.pixels.min()) == float(scan.pixels.max()):
+        messages.append("The image is constant: there is nothing to see in it.")
+    return tuple(dict.fromkeys(messages))
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: installed_version(name) for name in ("torch", "transformers", "numpy")}
+    return {"napari-tmca": program_version(), "python": platform.python_version(), **packages}

@@ -1,0 +1,401 @@
+"""Train a network: a generator of events, readable like a protocol.
+
+Chance enters through the seed, the epoch and the batch number alone, so a training that was killed and resumed ends in
+the same weights as one that was not (bit for bit on a CPU with the same number of threads).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
+
+from tmca_core.atomic import atomic_write
+from tmca_core.data.augment import augment
+from tmca_core.data.datasets import open_dataset
+from tmca_core.data.loader import (
+    Sample,
+    collate,
+    epoch_order,
+    phantom_samples,
+    read_samples,
+    standardise_batch,
+)
+from tmca_core.device import choose_device
+from tmca_core.errors import ConfigError, TmcaError
+from tmca_core.metrics import CaseScore, Scores, score_case
+from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny
+from tmca_core.model.checkpoint import find_model, load_model, save_model
+from tmca_core.model.hub import PretrainedSource
+from tmca_core.recipes.training_state import STATE, Progress, load_state, save_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from tmca_core.data.case import Case
+    from tmca_core.model.architecture import TmcaArchitecture
+    from tmca_core.model.tmca import Tmca
+    from tmca_core.recipes.train_config import ModelConfig, ScheduleConfig, TrainConfig
+
+# Training phantoms count from here; lower seeds stay unseen, for the demonstration and for tests.
+FIRST_PHANTOM_SEED = 1_000_000
+
+
+class TrainingStopped(TmcaError):
+    """The loss is no number any more; the last checkpoint still is."""
+
+
+@dataclass(frozen=True)
+class SamplesRead:
+    """Cases are in memory: of the training split, of the validation split, phantoms, and weights that are trained."""
+
+    num_train: int
+    num_val: int
+    num_phantoms: int
+    num_parameters: int
+    resumed_at_step: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimiser step."""
+
+    step: int
+    num_steps: int
+    epoch: int
+    loss: float
+    images_per_second: float
+    eta_s: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One epoch, validated with the averaged weights. Dice are fractions 0..1."""
+
+    epoch: int
+    num_epochs: int
+    image_size: int
+    loss: float
+    dice_mean: float
+    dice_pooled: float
+    dice_mean_without_report: float
+    is_best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingFinished:
+    """The weights are in ``folder``, ready for `tmca_core.predictor.Predictor.load`."""
+
+    folder: Path
+    weights_sha256: str
+    best_dice_mean: float
+
+
+TrainEvent = SamplesRead | StepDone | EpochDone | TrainingFinished
+
+
+def train(config: TrainConfig) -> Iterator[TrainEvent]:
+    """Train as configured; close the generator to stop after the step under way.
+
+    An existing state in ``config.run.out`` is continued.
+
+    Raises
+    ------
+    DatasetError, CheckpointError, ConfigError, DeviceError
+        Before anything is trained, where something is missing.
+    TrainingStopped
+        If the loss becomes NaN or infinite; the last checkpoint stays.
+    """
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    torch.manual_seed(config.run.seed)
+    device = choose_device(config.run.device)
+    model, architecture = build_model(config.model)
+    model = model.to(device=device, memory_format=torch.channels_last)
+    train_samples, val_samples = _read_all(config, architecture)
+    run = _Run(config, model, architecture, device, train_samples, val_samples)
+    yield SamplesRead(
+        num_train=len(train_samples) - config.data.phantoms,
+        num_val=len(val_samples),
+        num_phantoms=config.data.phantoms,
+        num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        resumed_at_step=run.progress.step,
+    )
+    while run.progress.epoch < config.schedule.num_epochs:
+        yield from run.epoch()
+        yield run.finish_epoch()
+    yield TrainingFinished(run.weights, run.weights_sha256, run.progress.best_score)
+
+
+def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
+    """Build the network that a configuration names, on pretrained weights where it has sources."""
+    if config.start_from:
+        model, architecture, _ = load_model(find_model(config.start_from))
+        return model, architecture
+    if config.size == "tiny":
+        return build_tmca_tiny()
+    parts = {"enhancement": config.enhancement, "alignment": config.alignment}
+    text = PretrainedSource(config.text_encoder, config.text_revision)
+    if config.size == "compact":
+        if not config.text_encoder:
+            raise ConfigError(
+                "model.text_encoder: expected the folder of a small BERT, got nothing.",
+                hint="scripts/prune_minilm.py makes one.",
+            )
+        return build_tmca_compact(text, num_trainable_layers=config.num_trainable_text_layers, **parts)
+    sources: dict[str, Any] = {}
+    if config.text_encoder:
+        sources["text_source"] = text
+    if config.image_encoder:
+        sources["image_source"] = PretrainedSource(config.image_encoder, config.image_revision)
+    return build_tmca_base(**sources, **parts)
+
+
+def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:
+    """Return the share of the peak learning rate at a step: linear warm-up, then a cosine to 1 %."""
+    warmup = max(int(warmup_share * num_steps), 1)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(num_steps - warmup, 1)
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return the update of the weights' exponential moving average.
+
+    The first steps count less long, so that the average does not remember the random start: after n steps the decay is
+    at most (1 + n) / (10 + n).
+    """
+
+    @torch.no_grad()
+    def update(averages: Sequence[Tensor], currents: Sequence[Tensor], num_averaged: Tensor) -> None:
+        n = float(num_averaged)
+        weight = 1.0 - min(decay, (1.0 + n) / (10.0 + n))
+        for average, current in zip(averages, currents, strict=True):
+            if average.is_floating_point():
+                average.lerp_(current.to(average.dtype), weight)
+            else:
+                average.copy_(current)
+
+    return update
+
+
+def _read_all(config: TrainConfig, architecture: TmcaArchitecture) -> tuple[list[Sample], list[Sample]]:
+    data, size = config.data, max(stage.image_size for stage in config.schedule.stages)
+    preprocess = architecture.preprocess.model_copy(update={"image_size": size})
+    dataset = open_dataset(data.folder, data.layout)
+    train_cases = _evenly(dataset.split(data.train_split), data.train_limit)
+    val_cases = _evenly(dataset.split(data.val_split), data.val_limit)
+    phantom_seeds = range(FIRST_PHANTOM_SEED, FIRST_PHANTOM_SEED + data.phantoms)
+    train_samples = [*read_samples(train_cases, preprocess), *phantom_samples(phantom_seeds, preprocess)]
+    return train_samples, list(read_samples(val_cases, architecture.preprocess))
+
+
+def _evenly(cases: Sequence[Case], limit: int) -> Sequence[Case]:
+    """Return ``limit`` cases spread over all of them, or all for 0."""
+    if not limit or limit >= len(cases):
+        return cases
+    return [cases[i * len(cases) // limit] for i in range(limit)]
+
+
+class _Run:
+    """What changes while a training runs: weights, their average, optimiser, progress."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Tmca,
+        architecture: TmcaArchitecture,
+        device: torch.device,
+        train_samples: list[Sample],
+        val_samples: list[Sample],
+    ) -> None:
+        self.config, self.model, self.architecture, self.device = config, model, architecture, device
+        self.train_samples, self.val_samples = train_samples, val_samples
+        schedule = config.schedule
+        self.steps_per_epoch = max(len(train_samples) // schedule.batch_size, 1)
+        self.num_steps = self.steps_per_epoch * schedule.num_epochs
+        self.optimizer = _optimizer(model, schedule)
+        self.ema = AveragedModel(model, multi_avg_fn=averaging(schedule.ema_decay), use_buffers=True)
+        self.resolved = config.model_dump_json(exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
+        self.folder, self.weights = config.run.out, config.run.out / config.run.name
+        self.progress = self._resume()
+        self.weights_sha256 = ""
+
+    def _resume(self) -> Progress:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / STATE).exists():
+            return load_state(self.folder / STATE, self.resolved, self.model, self.ema, self.optimizer)
+        with atomic_write(self.folder / "config.json") as file:
+            file.write(self.config.model_dump_json(indent=2).encode())
+        return Progress()
+
+    def epoch(self) -> Iterator[StepDone]:
+        """Train the rest of the epoch under way."""
+        progress, schedule = self.progress, self.config.schedule
+        order = epoch_order(len(self.train_samples), seed=self.config.run.seed, epoch=progress.epoch)
+        while progress.batch < self.steps_per_epoch:
+            started = time.perf_counter()
+            first = progress.batch * schedule.batch_size
+            loss = self._step([self.train_samples[i] for i in order[first : first + schedule.batch_size]])
+            progress.running["loss"] = progress.running.get("loss", 0.0) + loss
+            progress.batch += 1
+            progress.step += 1
+            seconds = time.perf_counter() - started
+            progress.seconds += seconds
+            if progress.step % self.config.run.checkpoint_every == 0:
+                self._save_state()
+            yield StepDone(
+                step=progress.step,
+                num_steps=self.num_steps,
+                epoch=progress.epoch + 1,
+                loss=loss,
+                images_per_second=schedule.batch_size / seconds,
+                eta_s=self._eta(seconds),
+            )
+
+    def _step(self, samples: list[Sample]) -> float:
+        config, progress = self.config, self.progress
+        generator = torch.Generator().manual_seed(config.run.seed * 1_000_003 + progress.step)
+        batch = collate(samples, config.schedule.image_size(progress.epoch))
+        images, masks = augment(batch.images, batch.masks, config.augment, generator)
+        keep = torch.rand(len(samples), generator=generator) >= config.schedule.report_dropout
+        reports = [text if kept else () for text, kept in zip(batch.sentences, keep.tolist(), strict=True)]
+
+        self.model.train()
+        factor = learning_rate_factor(progress.step, self.num_steps, config.schedule.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        tokens = self.model.tokenizer(reports).to(self.device)
+        images = standardise_batch(images).to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
+            output = self.model(images, tokens)
+        loss = self.model.loss(output, masks.to(self.device)).total
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingStopped(
+                f"The loss became {value} at step {progress.step} of epoch {progress.epoch + 1}; the last checkpoint is kept.",
+                hint="Lower schedule.learning_rate, or set run.precision to float32, and start again.",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_grad_norm_(self.model.parameters(), config.schedule.gradient_clip)
+        self.optimizer.step()
+        self.ema.update_parameters(self.model)
+        return value
+
+    def finish_epoch(self) -> EpochDone:
+        """Validate, keep the weights when they are the best so far, and log."""
+        started, progress, schedule = time.perf_counter(), self.progress, self.config.schedule
+        size = schedule.image_size(progress.epoch)
+        given, without = validate(self.ema.module, self.val_samples, self.device, schedule.batch_size, size)
+        score = given.dice_mean
+        if progress.epoch and size != schedule.image_size(progress.epoch - 1):
+            progress.best_score = -1.0  # scores at another size do not compare
+        is_best = score > progress.best_score
+        progress.best_score = max(progress.best_score, score)
+        progress.seconds += time.perf_counter() - started
+        done = EpochDone(
+            epoch=progress.epoch + 1,
+            num_epochs=schedule.num_epochs,
+            image_size=size,
+            loss=progress.running["loss"] / self.steps_per_epoch,
+            dice_mean=score,
+            dice_pooled=given.dice_pooled,
+            dice_mean_without_report=without.dice_mean,
+            is_best=is_best,
+            seconds=progress.seconds,
+        )
+        progress.log.append(vars(done))
+        progress.epoch, progress.batch, progress.running = progress.epoch + 1, 0, {}
+        if is_best:
+            self._save_weights(done)
+        self._save_state()
+        self._write_log()
+        return done
+
+    def _save_weights(self, done: EpochDone) -> None:
+        run, data = self.config.run, self.config.data
+        info = save_model(
+            self.ema.module,
+            self.architecture,
+            self.weights,
+            name=run.name,
+            version=run.version,
+            figures={f"{data.val_split}_while_training": {"dice_mean": done.dice_mean, "dice_pooled": done.dice_pooled}},
+            training={
+                "dataset": data.folder.name,
+                "num_train": len(self.train_samples) - data.phantoms,
+                "num_phantoms": data.phantoms,
+                "epoch": done.epoch,
+                "config": json.loads(self.resolved),
+            },
+        )
+        self.weights_sha256 = info.weights_sha256
+
+    def _save_state(self) -> None:
+        save_state(self.folder / STATE, self.resolved, self.progress, self.model, self.ema, self.optimizer)
+
+    def _write_log(self) -> None:
+        with atomic_write(self.folder / "log.jsonl") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in self.progress.log).encode())
+
+    def _eta(self, seconds: float) -> float:
+        """Return the seconds that the remaining steps take, each weighted by its picture's area."""
+        schedule, progress = self.config.schedule, self.progress
+        now = schedule.image_size(min(progress.epoch, schedule.num_epochs - 1)) ** 2
+        rest = (self.steps_per_epoch - progress.batch) * now
+        rest += sum(
+            self.steps_per_epoch * schedule.image_size(epoch) ** 2
+            for epoch in range(progress.epoch + 1, schedule.num_epochs)
+        )
+        return seconds * rest / now
+
+
+def validate(
+    model: Tmca, samples: Sequence[Sample], device: torch.device, batch_size: int, image_size: int
+) -> tuple[Scores, Scores]:
+    """Return the scores of a network on samples at ``image_size``: with their reports, and without any."""
+    model.eval()
+    given: list[CaseScore] = []
+    without: list[CaseScore] = []
+    with torch.inference_mode():
+        for first in range(0, len(samples), batch_size):
+            part = samples[first : first + batch_size]
+            batch = collate(part, image_size)
+            features = model.encode_image(
+                standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
+            )
+            for scores, reports in ((given, batch.sentences), (without, [()] * len(part))):
+                embedding = model.encode_reports(model.tokenizer(reports).to(device))
+                masks = (model.decode(features, embedding).logits >= 0).cpu()
+                for prediction, reference in zip(masks[:, 0].numpy(), batch.masks[:, 0].numpy(), strict=True):
+                    scores.append(score_case(prediction, reference >= 0.5))
+    return Scores.of(given), Scores.of(without)
+
+
+def _optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:
+    """Return AdamW with the pretrained encoder slower, and no decay on gains, biases and scalars."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            pretrained = name.startswith(("text_encoder.bert.", "image_encoder.backbone."))
+            rate = schedule.learning_rate * (schedule.text_learning_rate_scale if pretrained else 1.0)
+            decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ]
+    )
