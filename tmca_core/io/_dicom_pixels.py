@@ -1,0 +1,247 @@
+"""From the pixel data of a DICOM image to values that mean something: decoded, rescaled, bright where dense."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+
+from tmca_core.errors import StudyReadError
+from tmca_core.io._dicom_header import frame_count, transfer_syntax, undecodable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    Pixels = NDArray[Any]
+
+# Decoders by name: another program may have installed gdcm, which ends the whole process on some damaged files.
+_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+_GREY = {"MONOCHROME1", "MONOCHROME2"}
+_INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames with their modality's values.
+
+    Attributes
+    ----------
+    values : NDArray, shape (F, Y, X), or (F, Y, X, 3) for colour
+        After the modality's rescaling or table; not yet inverted.
+    padding : NDArray[np.bool_], shape (F, Y, X), or None
+        Pixels outside the picture.
+    is_rgb, is_inverted : bool
+        Colour; MONOCHROME1, in which high values are dark.
+    notes : tuple of str
+        What was done.
+    """
+
+    values: Pixels
+    padding: NDArray[np.bool_] | None
+    is_rgb: bool
+    is_inverted: bool
+    notes: tuple[str, ...] = ()
+
+
+def decode(name: str, dataset: Dataset) -> Frames:
+    """Return the frames of a dataset that `check_image` accepted.
+
+    Raises
+    ------
+    StudyReadError
+        If no decoder is installed for the transfer syntax, or the pixel data is damaged, or means no picture.
+    """
+    stored, photometric = _decode_pixels(name, dataset)
+    if photometric == "PALETTE COLOR":
+        return Frames(_palette_colours(name, dataset, stored), None, True, False, ("Palette colours are read as RGB.",))
+    if stored.ndim == 4:
+        if photometric != "RGB" or stored.shape[-1] != 3:
+            raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
+        return Frames(stored, None, True, False)
+    if photometric not in _GREY:
+        raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
+    values, notes = _modality_values(name, dataset, stored)
+    is_inverted = photometric == "MONOCHROME1"
+    return Frames(values, _padding(dataset, stored), False, is_inverted, notes)
+
+
+def join(frames: Iterable[Frames]) -> Frames:
+    """Return the frames of several files as one; types are promoted to hold all values.
+
+    Raises
+    ------
+    ValueError
+        If some are colour or inverted and others are not.
+    """
+    every = list(frames)
+    if len({(f.is_rgb, f.is_inverted) for f in every}) != 1:
+        raise ValueError("colour, grey and inverted frames cannot be joined")
+    padding = None
+    if any(f.padding is not None for f in every):
+        padding = np.concatenate(
+            [np.zeros(f.values.shape[:3], bool) if f.padding is None else f.padding for f in every]
+        )
+    notes = tuple(dict.fromkeys(note for f in every for note in f.notes))
+    return Frames(np.concatenate([f.values for f in every]), padding, every[0].is_rgb, every[0].is_inverted, notes)
+
+
+def bright_is_dense(frames: Frames) -> tuple[Pixels, tuple[str, ...]]:
+    """Return the values with MONOCHROME1 inverted within its own range and padding set to the minimum, and notes."""
+    values, padding, notes = frames.values, frames.padding, frames.notes
+    if padding is not None and (padding.all() or not padding.any()):
+        padding = None
+    if padding is None and not frames.is_inverted:
+        return values, notes
+    inside = values if padding is None else values[~padding]
+    low, high = inside.min(), inside.max()
+    if frames.is_inverted:
+        wide = np.float64 if values.dtype.kind == "f" else np.int64
+        values = (wide(low) + wide(high) - values.astype(wide)).astype(values.dtype)
+        notes += ("MONOCHROME1, in which dark is dense: inverted.",)
+    if padding is not None:
+        values = np.where(padding, low, values).astype(values.dtype, copy=False)
+        notes += (f"{int(padding.sum())} padding pixels are set to the smallest value, {low:g}.",)
+    return values, notes
+
+
+def _decode_pixels(name: str, dataset: Dataset) -> tuple[Pixels, str]:
+    """Return stored values, (F, Y, X) or (F, Y, X, samples), and the photometric interpretation they have now.
+
+    All that unpacks bytes of unknown origin happens in this call, so that it can be moved to a process of its own.
+    """
+    syntax = transfer_syntax(dataset)
+    plugin = _plugin(name, dataset)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            options: dict[str, Any] = {"allow_excess_frames": False}
+            pixels, properties = get_decoder(syntax).as_array(dataset, decoding_plugin=plugin, **options)
+    except NotImplementedError as error:
+        raise _no_decoder(name, dataset) from error
+    except Exception as error:
+        raise undecodable(name) from error
+    count = frame_count(name, dataset)
+    frames = pixels if count > 1 else pixels[np.newaxis]
+    if len(frames) != count:
+        raise StudyReadError(
+            f"{name}: the file is incomplete: {len(frames)} of {count} frames.", hint="Copy or export it again."
+        )
+    return frames, str(properties["photometric_interpretation"])
+
+
+def _plugin(name: str, dataset: Dataset) -> str:
+    """Return the decoder to use by name; "" for pixels that are not compressed."""
+    try:
+        decoder = get_decoder(transfer_syntax(dataset))
+    except NotImplementedError as error:
+        raise _no_decoder(name, dataset) from error
+    if not decoder.is_encapsulated:
+        return ""
+    plugin = next((plugin for plugin in _PLUGINS if plugin in decoder.available_plugins), None)
+    if plugin is None:
+        raise _no_decoder(name, dataset)
+    return plugin
+
+
+def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
+    bits = dataset.get("BitsStored")
+    return StudyReadError(
+        f"{name}: no decoder for its compression, {transfer_syntax(dataset).name} with {bits} bits.",
+        hint="Convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg or pyjpegls.",
+    )
+
+
+def _palette_colours(name: str, dataset: Dataset, stored: Pixels) -> Pixels:
+    """Return 8-bit RGB; an index beyond the palette is refused, as it has no colour."""
+    try:
+        entries, first, _ = dataset.RedPaletteColorLookupTableDescriptor
+        colours: Pixels = apply_color_lut(stored, dataset)[..., :3]
+    except Exception as error:
+        raise undecodable(name) from error
+    last = first + (entries or 1 << 16) - 1
+    if stored.max() > last or stored.min() < first:
+        raise StudyReadError(
+            f"{name}: expected palette indices {first} to {last}, got {stored.min()} to {stored.max()}.",
+            hint="Export it as RGB.",
+        )
+    return (colours >> 8).astype(np.uint8) if colours.dtype == np.uint16 else colours
+
+
+def _modality_values(name: str, dataset: Dataset, stored: Pixels) -> tuple[Pixels, tuple[str, ...]]:
+    """Return the values after the modality's table, or its slope and intercept, of each frame where they differ."""
+    if dataset.get("ModalityLUTSequence"):
+        try:
+            return apply_modality_lut(stored, dataset), ("The modality's lookup table is applied.",)
+        except Exception as error:
+            raise undecodable(name) from error
+    rescales = [_rescale(name, dataset, frame) for frame in range(len(stored))]
+    if set(rescales) == {(1.0, 0.0)}:
+        return stored, ()
+    if len(set(rescales)) == 1:
+        return _rescaled(stored, *rescales[0]), ()
+    frames = [_rescaled(frame, *rescale) for frame, rescale in zip(stored, rescales, strict=True)]
+    return np.stack(frames), ("Each frame has its own rescaling.",)
+
+
+def _rescale(name: str, dataset: Dataset, frame: int) -> tuple[float, float]:
+    """Return slope and intercept of a frame."""
+    item = functional_group(dataset, frame, "PixelValueTransformationSequence") or dataset
+    slope, intercept = item.get("RescaleSlope"), item.get("RescaleIntercept")
+    if slope is None and intercept is None:
+        return 1.0, 0.0
+    try:
+        values = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
+    except (TypeError, ValueError) as error:
+        raise StudyReadError(
+            f"{name}: the rescale slope or intercept is no number.", hint="Export it again."
+        ) from error
+    if values[0] == 0 or not np.isfinite(values).all():
+        raise StudyReadError(
+            f"{name}: expected a rescale slope other than 0, got {values[0]:g} (intercept {values[1]:g}).",
+            hint="Export it again.",
+        )
+    return values
+
+
+def _rescaled(stored: Pixels, slope: float, intercept: float) -> Pixels:
+    """Return stored * slope + intercept; whole numbers stay whole, as small as they fit."""
+    if (slope, intercept) == (1.0, 0.0):
+        return stored
+    if stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer():
+        ends = [int(value) * int(slope) + int(intercept) for value in (stored.min(), stored.max())]
+        if _INT32.min <= min(ends) and max(ends) <= _INT32.max:
+            fits_16_bits = min(ends) >= _INT16.min and max(ends) <= _INT16.max
+            values = stored.astype(np.int64) * int(slope) + int(intercept)
+            return values.astype(np.int16 if fits_16_bits else np.int32)
+    rescaled: Pixels = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    return rescaled
+
+
+def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
+    """Return one item of an enhanced image's functional groups, the frame's own or the shared one."""
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = dataset.get("SharedFunctionalGroupsSequence") or ()
+    for group in (*per_frame[frame : frame + 1], *shared[:1]):
+        if items := group.get(keyword):
+            item: Dataset = items[0]
+            return item
+    return None
+
+
+def _padding(dataset: Dataset, stored: Pixels) -> NDArray[np.bool_] | None:
+    """Return where the stored values are padding, the value or range that the header names."""
+    try:
+        first = int(dataset["PixelPaddingValue"].value)
+        last = int(dataset.get("PixelPaddingRangeLimit", first))
+    except (KeyError, TypeError, ValueError):
+        return None
+    low, high = min(first, last), max(first, last)
+    padding: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    return padding

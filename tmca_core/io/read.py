@@ -1,0 +1,108 @@
+"""From a path to a scan or a mask, whatever the format."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmca_core.errors import StudyReadError
+from tmca_core.io._files import Kind, sniff
+from tmca_core.io.dicom import read_dicom, read_dicom_folder
+from tmca_core.io.nifti import read_nifti
+from tmca_core.io.raster import read_raster
+from tmca_core.io.tiff import read_tiff
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tmca_core.study import Scan
+
+_NIFTI_KINDS = {Kind.NIFTI, Kind.NIFTI_GZ, Kind.NIFTI_PAIR}
+_NOISE = 32  # 8-bit values below this in a mask without brighter ones are compression noise on an empty mask
+
+
+def read_scan(path: Path | str) -> Scan:
+    """Read an image or a volume, oriented for reading.
+
+    The format is told from the content. A folder is read as the slices of one DICOM series. Every decision taken on the
+    way is in `Scan.notes`.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file of one of `SCAN_SUFFIXES` (DICOM also without suffix), or a folder.
+
+    Raises
+    ------
+    StudyReadError
+        If it cannot be read, or is not one image or volume of finite numbers. No part of a damaged file is returned.
+    GeometryError
+        If its affine or its slice positions describe no real grid.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_dicom_folder(path)
+    kind, notes = sniff(path)
+    scan = _read_file(path, kind)
+    return replace(scan, notes=notes + scan.notes) if notes else scan
+
+
+def read_mask(path: Path | str) -> NDArray[np.bool_]:
+    """Read a mask from a picture or a NIfTI file, in the same orientation as `read_scan` reads the scan.
+
+    Parameters
+    ----------
+    path : Path or str
+        Of whole numbers. Zero is background and every other number target; in 8-bit pictures with soft edges or
+        compression noise, the brighter half is target.
+
+    Returns
+    -------
+    NDArray[np.bool_], shape (Y, X) or (Z, Y, X)
+
+    Raises
+    ------
+    StudyReadError
+        If it cannot be read, or holds fractions, or is DICOM.
+    GeometryError
+        If its affine describes no real grid.
+    """
+    path = Path(path)
+    kind, _ = sniff(path)
+    if kind == Kind.DICOM:
+        raise StudyReadError(
+            f"{path.name}: expected a mask as a picture or NIfTI, got DICOM.", hint="Export it as PNG or NIfTI."
+        )
+    scan = _read_file(path, kind)
+    values: NDArray[Any] = scan.pixels.max(axis=-1) if scan.is_rgb else scan.pixels
+    if values.dtype.kind == "f" and np.any(values % 1 != 0):
+        raise StudyReadError(
+            f"{path.name}: expected a mask of whole numbers, got fractions.",
+            hint="Apply a threshold to it first; a probability map is not a mask.",
+        )
+    if kind not in _NIFTI_KINDS and values.dtype == np.uint8 and (kind == Kind.JPEG or _is_soft(values)):
+        return _brighter_half(values)
+    target: NDArray[np.bool_] = values != 0
+    return target
+
+
+def _read_file(path: Path, kind: Kind) -> Scan:
+    if kind == Kind.DICOM:
+        return read_dicom(path)
+    if kind in _NIFTI_KINDS:
+        return read_nifti(path, kind)
+    return read_tiff(path) if kind == Kind.TIFF else read_raster(path, kind)
+
+
+def _is_soft(values: NDArray[np.uint8]) -> bool:
+    """Tell a black and white mask with values in between from one of labels."""
+    return bool(values.max() == 255) and len(np.unique(values)) > 2
+
+
+def _brighter_half(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    top = int(values.max())
+    bright: NDArray[np.bool_] = values.astype(np.int16) * 2 > top
+    return bright if top >= _NOISE else np.zeros(values.shape, dtype=bool)

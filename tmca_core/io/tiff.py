@@ -1,0 +1,172 @@
+"""TIFF: one picture, or pages of equal shape as a volume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, PHOTOMETRIC
+
+from tmca_core.errors import StudyReadError, TmcaError
+from tmca_core.io._files import Kind, check_unpacked_size, damaged, file_size, incomplete, read_bytes
+from tmca_core.io._values import usable
+from tmca_core.io.raster import ALPHA_DROPPED, check_picture_size, decode_picture, drop_alpha, orientation_note
+from tmca_core.study import Scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tmca_core.io._values import Decoded
+
+_STACK_AXES = {"Z", "I", "Q"}  # slices, pages, pages of unstated meaning; not time, not channels
+_DEFLATE = {COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE}
+_ORIENTATION_TAG = 274
+_PLAIN = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE}
+
+
+def read_tiff(path: Path) -> Scan:
+    """Read a TIFF of 1 to 64 bits, integer or floating, grey or colour.
+
+    One page is a 2-D scan; several of equal shape are a volume, in the order of the file, of which neither spacing nor
+    orientation is known. Resolution tags are not trusted.
+
+    Raises
+    ------
+    StudyReadError
+        If the file is damaged or incomplete, or its pages are not one picture or one stack of slices.
+    """
+    size = file_size(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = _only_series(path.name, tiff)
+            _check_segments(path.name, size, series)
+            pixels, is_rgb, notes = _decode(path, series)
+    except TmcaError:
+        raise
+    except Exception as error:
+        raise damaged(path.name, error) from error
+    pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
+    return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
+
+
+def _only_series(name: str, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+    """Return the one series of pages of equal shape, with axes that are a picture or a stack of slices."""
+    if len(tiff.series) != 1:
+        shapes = ", ".join("x".join(map(str, series.shape)) for series in tiff.series[:4])
+        raise StudyReadError(
+            f"{name}: expected pages of one shape, got {len(tiff.series)} kinds of pages ({shapes}).",
+            hint="Save the pages that belong together as their own file.",
+        )
+    series = tiff.series[0]
+    stack = series.axes.replace("S", "").removesuffix("YX")
+    if not series.axes.replace("S", "").endswith("YX") or not (stack == "" or stack in _STACK_AXES):
+        raise StudyReadError(
+            f"{name}: expected a picture or a stack of slices, got axes {series.axes} of shape {series.shape}.",
+            hint="Save one time point and one channel as its own file.",
+        )
+    return series
+
+
+def _check_segments(name: str, size: int, series: tifffile.TiffPageSeries) -> None:
+    """Check that every strip or tile lies inside the file; absent ones would be read as zeros without a word."""
+    page = series.keyframe
+    check_picture_size(name, page.imagelength, page.imagewidth)
+    declared = int(np.prod(series.shape, dtype=object)) * (page.bitspersample or 8) // 8
+    if page.compression in _DEFLATE:
+        check_unpacked_size(name, declared, size)
+    end = 0
+    for one in series.pages:
+        if one is None:
+            continue  # of a contiguous stack, of which only the first page is described
+        if not all(one.databytecounts):
+            raise StudyReadError(f"{name}: parts of the picture are absent.", hint="Copy or export it again.")
+        end = max(end, *(o + c for o, c in zip(one.dataoffsets, one.databytecounts, strict=True)))
+    if series.dataoffset is not None:
+        end = max(end, series.dataoffset + declared)
+    if end > size:
+        raise incomplete(name, size, end)
+
+
+def _decode(path: Path, series: tifffile.TiffPageSeries) -> Decoded:
+    """Return (Y, X) or (Z, Y, X), or either with a trailing 3; whether it is colour; notes."""
+    page = series.keyframe
+    if page.photometric not in _PLAIN or not _has_decoder(page):
+        return _decode_with_pillow(path, series)
+    pixels = series.asarray()
+    if "S" in series.axes:
+        pixels = np.moveaxis(pixels, series.axes.index("S"), -1)
+    pixels, notes = _to_grey_or_rgb(path.name, pixels, page, has_samples="S" in series.axes)
+    is_rgb = pixels.ndim == len(series.axes.replace("S", "")) + 1
+    tag = page.tags.get(_ORIENTATION_TAG)
+    if tag is not None and tag.value in range(2, 9):
+        pixels = _upright(pixels, int(tag.value), axis=series.axes.replace("S", "").index("Y"))
+        notes += (orientation_note(int(tag.value)),)
+    return pixels, is_rgb, notes
+
+
+def _has_decoder(page: tifffile.TiffPage) -> bool:
+    """Tell whether tifffile can decode the page as installed here; most codecs come with the imagecodecs package."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+        tifffile.TIFF.UNPREDICTORS[page.predictor]
+    except KeyError:
+        return False
+    return page.bitspersample in (1, 8, 16, 32, 64)
+
+
+def _decode_with_pillow(path: Path, series: tifffile.TiffPageSeries) -> Decoded:
+    """Decode page by page with Pillow, which brings libtiff and its codecs, and knows CMYK and YCbCr."""
+    data = read_bytes(path)
+    count = len(series.pages)
+    try:
+        pages = [decode_picture(path.name, data, Kind.TIFF, frame=frame) for frame in range(count)]
+    except TmcaError as error:
+        page = series.keyframe
+        raise StudyReadError(
+            f"{path.name}: cannot decode a TIFF with {COMPRESSION(page.compression).name} compression, "
+            f"{PHOTOMETRIC(page.photometric).name} colours and {page.bitspersample} bits.",
+            hint="Save it without compression as grey or RGB, or check that the file is complete.",
+        ) from error
+    _, is_rgb, notes = pages[0]
+    return (pages[0][0] if count == 1 else np.stack([pixels for pixels, _, _ in pages])), is_rgb, notes
+
+
+def _to_grey_or_rgb(
+    name: str, pixels: NDArray[np.generic], page: tifffile.TiffPage, *, has_samples: bool
+) -> tuple[NDArray[np.generic], tuple[str, ...]]:
+    """Look up the palette, turn "white is zero" round, drop alpha."""
+    if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
+        return np.moveaxis(page.colormap[:, pixels] >> 8, 0, -1).astype(np.uint8), ("Palette colours are read as RGB.",)
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        return _inverted(pixels), ("Zero means white in this file: inverted.",)
+    colours = 3 if page.photometric == PHOTOMETRIC.RGB else 1
+    if not has_samples or pixels.shape[-1] == colours:
+        return pixels, ()
+    if pixels.shape[-1] == colours + 1:
+        return drop_alpha(name, pixels), (ALPHA_DROPPED,)
+    raise StudyReadError(
+        f"{name}: expected grey or RGB, got {pixels.shape[-1]} channels.", hint="Save one channel as its own file."
+    )
+
+
+def _inverted(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return the pixels with zero as black."""
+    if pixels.dtype.kind in "bu":
+        return cast("NDArray[np.generic]", np.invert(pixels))
+    return cast("NDArray[np.generic]", pixels.max() - pixels + pixels.min())
+
+
+def _upright(pixels: NDArray[np.generic], orientation: int, axis: int) -> NDArray[np.generic]:
+    """Turn stored rows and columns, the axes ``axis`` and ``axis + 1``, as the TIFF orientation 2..8 says."""
+    is_transposed = orientation >= 5
+    if is_transposed:
+        pixels = np.swapaxes(pixels, axis, axis + 1)
+    # Bit by bit after the transposition: which of the values start at the bottom, which at the right.
+    if orientation in (3, 4, 7, 8):
+        pixels = np.flip(pixels, axis)
+    if orientation in (2, 3, 6, 7):
+        pixels = np.flip(pixels, axis + 1)
+    return pixels
