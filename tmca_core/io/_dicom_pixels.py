@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydicom import Dataset
+    from pydicom.uid import UID
 
     Pixels = NDArray[Any]
 
@@ -123,10 +124,8 @@ def _decode_pixels(name: str, dataset: Dataset) -> tuple[Pixels, str]:
             warnings.simplefilter("ignore")
             options: dict[str, Any] = {"allow_excess_frames": False}
             pixels, properties = get_decoder(syntax).as_array(dataset, decoding_plugin=plugin, **options)
-    except NotImplementedError as error:
-        raise _no_decoder(name, dataset) from error
     except Exception as error:
-        raise undecodable(name) from error
+        raise (_undecoded(name, syntax, plugin) if plugin else undecodable(name)) from error
     count = frame_count(name, dataset)
     frames = pixels if count > 1 else pixels[np.newaxis]
     if len(frames) != count:
@@ -148,6 +147,14 @@ def _plugin(name: str, dataset: Dataset) -> str:
     if plugin is None:
         raise _no_decoder(name, dataset)
     return plugin
+
+
+def _undecoded(name: str, syntax: UID, plugin: str) -> StudyReadError:
+    """Return the error for a decoder that gave up; it does not tell damage from a variant that it lacks."""
+    return StudyReadError(
+        f"{name}: its compressed pixels ({syntax.name}) are damaged, or of a variant that {plugin} cannot decode.",
+        hint="Copy it again, convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg.",
+    )
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:

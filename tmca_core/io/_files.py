@@ -126,7 +126,8 @@ def incomplete(name: str, present: int, expected: int, what: str = "bytes") -> S
 
 def damaged(name: str, reason: object) -> StudyReadError:
     """Return the error for content that contradicts itself or fails its checks."""
-    return StudyReadError(f"{name}: the file is damaged ({reason}).", hint="Copy or export it again.")
+    lines = str(reason).splitlines() or [type(reason).__name__]
+    return StudyReadError(f"{name}: the file is damaged ({lines[0][:120]}).", hint="Copy or export it again.")
 
 
 def check_unpacked_size(name: str, declared: int, packed: int) -> None:
@@ -163,13 +164,13 @@ def _head(path: Path) -> bytes:
 
 
 def _kind_of(head: bytes, path: Path) -> Kind | None:
+    if head[128:132] == b"DICM":  # first, for its preamble may pose as a TIFF or a program
+        return Kind.DICOM
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Kind.WEBP
-    if head[128:132] == b"DICM":
-        return Kind.DICOM
     if head[:2] == b"\x1f\x8b":
         return Kind.NIFTI_GZ if _is_gzipped_nifti(path) else None
     if head[344:348] in _NIFTI_SINGLE or head[4:8] in _NIFTI_SINGLE:

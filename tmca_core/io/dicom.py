@@ -53,18 +53,12 @@ def read_dicom(path: Path) -> Scan:
         values, notes = bright_is_dense(frames)
         spacing, spacing_notes = pixel_spacing_mm(dataset, functional_group(dataset, 0, "PixelMeasuresSequence"))
         pixels, is_rgb, value_notes = usable(path.name, values[0], is_rgb=frames.is_rgb)
+        notes += spacing_notes + value_notes
+        return Scan(pixels, is_rgb=is_rgb, spacing_mm=spacing, modality=_modality(dataset), source=path, notes=notes)
     except TmcaError:
         raise
     except Exception as error:
         raise undecodable(path.name) from error
-    return Scan(
-        pixels,
-        is_rgb=is_rgb,
-        spacing_mm=spacing,
-        modality=_modality(dataset),
-        source=path,
-        notes=notes + spacing_notes + value_notes,
-    )
 
 
 def read_dicom_folder(folder: Path) -> Scan:

@@ -54,6 +54,8 @@ def read_tiff(path: Path) -> Scan:
 
 def _only_series(name: str, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     """Return the one series of pages of equal shape, with axes that are a picture or a stack of slices."""
+    if not tiff.series:
+        raise StudyReadError(f"{name}: expected a TIFF with a picture, got none in it.", hint="Export it again.")
     if len(tiff.series) != 1:
         shapes = ", ".join("x".join(map(str, series.shape)) for series in tiff.series[:4])
         raise StudyReadError(
