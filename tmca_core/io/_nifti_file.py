@@ -63,7 +63,8 @@ def _load_pair(path: Path) -> nib.analyze.AnalyzeImage:
     header = image_class.header_class.from_fileobj(io.BytesIO(head))
     if len(data) < (expected := _expected_size(path.name, header)):
         raise incomplete(image_path.name, len(data), expected)
-    holders = {"header": FileHolder(fileobj=io.BytesIO(head)), "image": FileHolder(fileobj=io.BytesIO(data))}
+    contents = {"header": head, "image": data, "mat": b""}  # no SPM matrix: ANALYZE states no orientation
+    holders = {part: FileHolder(fileobj=io.BytesIO(content)) for part, content in contents.items()}
     return cast("nib.analyze.AnalyzeImage", image_class.from_file_map(holders))
 
 
