@@ -31,7 +31,7 @@ from tmca_core.device import choose_device
 from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
 from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny
-from tmca_core.model.checkpoint import find_model, load_model, save_model
+from tmca_core.model.checkpoint import find_model, load_model, read_manifest, save_model
 from tmca_core.model.hub import PretrainedSource
 from tmca_core.recipes.training_state import STATE, Progress, load_state, save_state
 
@@ -134,7 +134,7 @@ def train(config: TrainConfig) -> Iterator[TrainEvent]:
     while run.progress.epoch < config.schedule.num_epochs:
         yield from run.epoch()
         yield run.finish_epoch()
-    yield TrainingFinished(run.weights, run.weights_sha256, run.progress.best_score)
+    yield TrainingFinished(run.weights, read_manifest(run.weights).weights_sha256, run.progress.best_score)
 
 
 def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
@@ -230,7 +230,6 @@ class _Run:
         self.resolved = config.model_dump_json(exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
         self.folder, self.weights = config.run.out, config.run.out / config.run.name
         self.progress = self._resume()
-        self.weights_sha256 = ""
 
     def _resume(self) -> Progress:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -326,7 +325,7 @@ class _Run:
 
     def _save_weights(self, done: EpochDone) -> None:
         run, data = self.config.run, self.config.data
-        info = save_model(
+        save_model(
             self.ema.module,
             self.architecture,
             self.weights,
@@ -341,7 +340,6 @@ class _Run:
                 "config": json.loads(self.resolved),
             },
         )
-        self.weights_sha256 = info.weights_sha256
 
     def _save_state(self) -> None:
         save_state(self.folder / STATE, self.resolved, self.progress, self.model, self.ema, self.optimizer)

@@ -1,0 +1,34 @@
+# make demo    segment the digital phantom with its report, in a real napari window
+# make test    run the tests, under a virtual screen
+# make check   lint, types, import order, manifest
+
+PYTHON := .venv/bin/python
+# A software-rendered screen of a known size; never QT_QPA_PLATFORM=offscreen, which has no OpenGL.
+SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24 +extension GLX"
+HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
+
+OUT ?= demo_out
+DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),--report "$(REPORT)")
+
+.PHONY: demo test check setup
+
+demo: setup
+ifeq ($(HAS_DISPLAY),)
+	TMCA_DEMO_HEADLESS=1 $(SCREEN) $(PYTHON) -m napari_tmca.demo $(DEMO_ARGUMENTS)
+else
+	$(PYTHON) -m napari_tmca.demo $(DEMO_ARGUMENTS)
+endif
+
+test: setup
+	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
+
+check: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	.venv/bin/npe2 validate napari.yaml
+	.venv/bin/validate-pyproject pyproject.toml
+
+setup:
+	@./scripts/setup.sh

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tmca_core.errors import CheckpointError, ConfigError, DatasetError
+from tmca_core.phantom import make_phantom
+from tmca_core.predictor import Predictor
+from tmca_core.recipes.train import EpochDone, StepDone, TrainingFinished, TrainingStopped, learning_rate_factor, train
+from tmca_core.recipes.train_config import read_train_config
+from tmca_core.report import parse_report
+
+RUN = "import sys; from pathlib import Path; from tmca_core.recipes.train_config import read_train_config; "
+RUN += "from tmca_core.recipes.train import train\n"
+RUN += "for event in train(read_train_config(Path(sys.argv[1]))): print(type(event).__name__, flush=True)"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("images", "masks", "reports"):
+        (folder / name).mkdir()
+    ids = [f"phantom{seed}" for seed in range(10)]
+    for seed, case in enumerate(ids):
+        phantom = make_phantom(seed, shape=(64, 64))
+        Image.fromarray(np.asarray(phantom.scan.pixels, np.uint8)).save(folder / "images" / f"{case}.png")
+        Image.fromarray(phantom.mask.astype(np.uint8) * 255).save(folder / "masks" / f"{case}.png")
+        (folder / "reports" / f"{case}.txt").write_text(phantom.report_text)
+    (folder / "split.json").write_text(json.dumps({"train": ids[:8], "val": ids[8:]}))
+    return folder
+
+
+def write_config(path, data, **run):
+    settings = {"out": str(path.parent / "run"), "name": "tiny", "seed": 7, "threads": 1, "checkpoint_every": 1, **run}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    path.write_text(
+        f"[data]\nfolder = {json.dumps(str(data))}\nphantoms = 4\n"
+        '[model]\nsize = "tiny"\n'
+        "[schedule]\nstages = [{image_size = 32, epochs = 1}, {image_size = 64, epochs = 2}]\nbatch_size = 4\n"
+        "[run]\n" + "\n".join(lines) + "\n"
+    )
+    return path
+
+
+def test_a_training_ends_in_weights_that_predict(tmp_path, data):
+    events = list(train(read_train_config(write_config(tmp_path / "c.toml", data))))
+    epochs = [event for event in events if isinstance(event, EpochDone)]
+    assert [epoch.image_size for epoch in epochs] == [32, 64, 64]
+    assert [event.step for event in events if isinstance(event, StepDone)] == list(range(1, 10))
+    finished = events[-1]
+    assert isinstance(finished, TrainingFinished)
+    predictor = Predictor.load(finished.folder, device="cpu")
+    predictor.set_scan(make_phantom(3).scan)
+    assert predictor.predict(parse_report("Opacity.")).provenance.model_sha256 == finished.weights_sha256
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == [1, 2, 3]
+    assert {"loss", "dice_mean", "dice_pooled", "dice_mean_without_report"} <= set(log[0])
+
+
+def test_the_training_loss_falls(tmp_path, data):
+    config = read_train_config(write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=15}]"])
+    losses = [event.loss for event in train(config) if isinstance(event, EpochDone)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, data):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = write_config(tmp_path / "whole" / "c.toml", data)
+    killed = write_config(tmp_path / "killed" / "c.toml", data)
+    subprocess.run([sys.executable, "-c", RUN, str(whole)], check=True, capture_output=True, timeout=300)
+    for steps in (3, 2):
+        process = subprocess.Popen([sys.executable, "-c", RUN, str(killed)], stdout=subprocess.PIPE, text=True)
+        seen = 0
+        for line in process.stdout:
+            seen += line.startswith("StepDone")
+            if seen == steps:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    subprocess.run([sys.executable, "-c", RUN, str(killed)], check=True, capture_output=True, timeout=300)
+    a, b = (load_file(tmp_path / name / "run" / "tiny" / "model.safetensors") for name in ("whole", "killed"))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    logs = [
+        [
+            {key: value for key, value in json.loads(line).items() if key != "seconds"}
+            for line in (tmp_path / name / "run" / "log.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "killed")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, data):
+    config = read_train_config(write_config(tmp_path / "c.toml", data))
+    first = list(train(config))[-1]
+    started = time.perf_counter()
+    again = list(train(config))
+    assert not [event for event in again if isinstance(event, StepDone)]
+    assert again[-1] == first
+    assert time.perf_counter() - started < 60
+
+
+def test_a_state_of_another_configuration_is_refused(tmp_path, data):
+    path = write_config(tmp_path / "c.toml", data)
+    next(iter(train(read_train_config(path))))
+    list(train(read_train_config(path)))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        list(train(read_train_config(path, ["run.seed=8"])))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path, data):
+    path = write_config(tmp_path / "c.toml", data)
+    config = read_train_config(path, ["schedule.learning_rate=1e30", "schedule.warmup_share=0.0"])
+    with pytest.raises(TrainingStopped, match="The loss became"):
+        list(train(config))
+    assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_an_unknown_key_lists_the_valid_ones(tmp_path, data):
+    path = write_config(tmp_path / "c.toml", data)
+    with pytest.raises(ConfigError, match=r"unknown key 'schedule.epoch'.*Valid keys there: .*batch_size.*stages"):
+        read_train_config(path, ["schedule.epoch=3"])
+    with pytest.raises(ConfigError, match=r"unknown key 'model.alignment.level'.*Valid keys there: .*levels"):
+        read_train_config(path, ["model.alignment.level=3"])
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("schedule.batch_size=0", "schedule.batch_size.*greater than or equal to 1"),
+        ("run.precision='float8'", "run.precision.*'bfloat16' or 'float32'"),
+        ("nonsense", "expected section.key=value"),
+    ],
+)
+def test_a_value_out_of_range_is_one_sentence(tmp_path, data, override, match):
+    with pytest.raises(ConfigError, match=match):
+        read_train_config(write_config(tmp_path / "c.toml", data), [override])
+
+
+def test_a_missing_or_broken_configuration_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_train_config(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("[data\n")
+    with pytest.raises(ConfigError, match="expected TOML"):
+        read_train_config(tmp_path / "broken.toml")
+
+
+def test_a_missing_data_folder_is_one_sentence(tmp_path):
+    with pytest.raises(DatasetError, match="expected a data folder, got nothing there"):
+        list(train(read_train_config(write_config(tmp_path / "c.toml", tmp_path / "nowhere"))))
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == factors[10] == pytest.approx(1.0)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] < 0.02

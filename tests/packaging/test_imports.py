@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+
+import napari_tmca
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(module.name for module in pkgutil.walk_packages(napari_tmca.__path__, "napari_tmca."))
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print('\\n'.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=120)
+    return set(result.stdout.split())
+
+
+def test_importing_every_module_of_the_plugin_leaves_torch_out():
+    loaded = loaded_after("import " + ", ".join(MODULES))
+    assert set(MODULES) <= loaded
+    assert not {"torch", "transformers"} & loaded
+
+
+def test_reading_a_scan_needs_no_torch_and_no_gui():
+    loaded = loaded_after("import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples")
+    assert not {"torch", "transformers", "napari", "qtpy", "magicgui"} & loaded
+
+
+@pytest.mark.parametrize("module", ["tmca_core.cli", "tmca_core.samples", "tmca_core.model.checkpoint"])
+def test_importing_opens_no_connection(module):
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise SystemExit('connected at import')\n"
+        f"socket.socket.connect = refuse\nimport {module}"
+    )
+    assert module in loaded_after(code)
+
+
+def test_the_manifest_is_valid_and_every_command_can_be_imported():
+    manifest = PluginManifest.from_file(ROOT / "napari.yaml")
+    manifest.validate_imports()
+
+
+def test_the_manifest_in_the_package_is_the_one_at_the_top():
+    assert (ROOT / "napari_tmca" / "napari.yaml").read_bytes() == (ROOT / "napari.yaml").read_bytes()
