@@ -1,0 +1,219 @@
+"""Frames and folders of slices become a volume that lies where the scanner put it, or are refused in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from tmca_core.errors import GeometryError, StudyReadError
+from tmca_core.io import read_mask, read_scan, write_mask
+
+NUMBER, ROWS, COLUMNS = 5, 6, 8
+VOLUME = np.arange(NUMBER * ROWS * COLUMNS, dtype=np.int16).reshape(NUMBER, ROWS, COLUMNS)
+AXIAL = [1, 0, 0, 0, 1, 0]
+CORONAL = [1, 0, 0, 0, 0, -1]
+SAGITTAL = [0, 1, 0, 0, 0, -1]
+OBLIQUE = [0.96, 0.28, 0, -0.28, 0.96, 0]
+
+
+def _positions(orientation, step=2.5, number=NUMBER):
+    normal = np.cross(orientation[:3], orientation[3:])
+    return [[*(np.array([-30.0, -20.0, 100.0]) + n * step * normal)] for n in range(number)]
+
+
+@pytest.fixture
+def save_series(save_dicom):
+    """Save slices in a shuffled order of file names, and return the folder."""
+
+    def save(positions, orientation=AXIAL, stored=VOLUME, order=None, **elements):
+        order = list(np.random.default_rng(1).permutation(len(positions))) if order is None else order
+        for name, z in enumerate(order):
+            geometry = {
+                "ImagePositionPatient": [float(f"{v:.6f}") for v in positions[z]],
+                "ImageOrientationPatient": orientation,
+                "PixelSpacing": [0.75, 0.5],
+                "SeriesInstanceUID": "1.2.3",
+            }
+            path = save_dicom(stored[z], name=f"series/{name:03}", **(geometry | elements))
+        return path.parent
+
+    return save
+
+
+def _world_of(affine_ras, index):
+    return (affine_ras @ [*index, 1])[:3]
+
+
+@pytest.mark.parametrize(
+    "orientation", [AXIAL, CORONAL, SAGITTAL, OBLIQUE], ids=["axial", "coronal", "sagittal", "oblique"]
+)
+@pytest.mark.parametrize("step", [2.5, -2.5], ids=["along", "against"])
+def test_every_voxel_lies_where_the_scanner_put_it(save_series, orientation, step):
+    scan = read_scan(save_series(_positions(orientation, step), orientation))
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    for z, y, x in [(0, 0, 0), (1, 2, 3), (4, 5, 7)]:
+        lps = np.array(_positions(orientation, step)[z]) + x * 0.5 * row + y * 0.75 * column
+        index = np.argwhere(scan.pixels == VOLUME[z, y, x])[0]
+        np.testing.assert_allclose(_world_of(scan.affine_ras, index), lps * [-1, -1, 1], atol=1e-5)
+    assert scan.pixels.dtype == np.int16
+
+
+def test_an_axial_series_is_read_from_foot_to_head_as_it_is_shown(save_series):
+    scan = read_scan(save_series(_positions(AXIAL)))
+    np.testing.assert_array_equal(scan.pixels, VOLUME)
+    assert scan.spacing_mm == pytest.approx((2.5, 0.75, 0.5))
+    assert (scan.modality, scan.notes) == ("CT", ())
+
+
+def test_a_mask_of_a_series_goes_to_nifti_and_back(save_series, tmp_path):
+    scan = read_scan(save_series(_positions(OBLIQUE), OBLIQUE))
+    write_mask(tmp_path / "mask.nii.gz", scan.pixels > 50, scan)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz"), scan.pixels > 50)
+    again = read_scan(tmp_path / "mask.nii.gz")
+    np.testing.assert_allclose(again.affine_ras, scan.affine_ras, atol=1e-4)
+
+
+def test_rescaling_is_that_of_each_slice_and_inversion_that_of_the_volume(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL), order=[0, 1, 2, 3], PhotometricInterpretation="MONOCHROME1")
+    save_dicom(
+        VOLUME[4],
+        name="series/004",
+        PhotometricInterpretation="MONOCHROME1",
+        ImagePositionPatient=_positions(AXIAL)[4],
+        ImageOrientationPatient=AXIAL,
+        PixelSpacing=[0.75, 0.5],
+        SeriesInstanceUID="1.2.3",
+        RescaleSlope=2,
+    )
+    values = VOLUME.astype(int)
+    values[4] *= 2
+    np.testing.assert_array_equal(read_scan(folder).pixels, values.max() - values)
+
+
+def test_other_files_in_the_folder_are_left_out_and_counted(save_series):
+    folder = save_series(_positions(AXIAL))
+    (folder / "README.txt").write_text("x")
+    (folder / ".DS_Store").write_bytes(b"x")
+    scan = read_scan(folder)
+    assert scan.shape == VOLUME.shape
+    assert scan.notes == ("2 other files in the folder are left out.",)
+
+
+def test_one_slice_alone_is_an_image(save_series):
+    scan = read_scan(save_series(_positions(AXIAL)[:1]))
+    np.testing.assert_array_equal(scan.pixels, VOLUME[0])
+
+
+def test_a_missing_slice_is_refused_with_its_place(save_series):
+    with pytest.raises(GeometryError, match=r"uneven slices: 5 mm from .* \(slices 2 and 3\), 2.5 mm elsewhere"):
+        read_scan(save_series(_positions(AXIAL), order=[0, 1, 3, 4]))
+
+
+def test_uneven_slices_are_refused(save_series):
+    positions = _positions(AXIAL)
+    positions[2][2] += 0.4
+    with pytest.raises(GeometryError, match="uneven slices"):
+        read_scan(save_series(positions))
+
+
+def test_two_slices_at_one_place_are_refused_by_name(save_series):
+    with pytest.raises(GeometryError, match=r"series: 00\d and 00\d lie at the same position. Remove copies"):
+        read_scan(save_series(_positions(AXIAL), order=[0, 1, 1, 2, 3]))
+
+
+def test_a_gantry_tilt_is_refused_with_its_angle(save_series):
+    positions = [[x, y + 0.5 * n, z] for n, (x, y, z) in enumerate(_positions(AXIAL))]
+    with pytest.raises(GeometryError, match=r"sheared by a gantry tilt of 11.3 degrees"):
+        read_scan(save_series(positions))
+
+
+def test_a_localiser_among_the_slices_is_refused(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL))
+    geometry = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": CORONAL, "PixelSpacing": [0.75, 0.5]}
+    save_dicom(VOLUME[0], name="series/localiser", SeriesInstanceUID="1.2.3", **geometry)
+    with pytest.raises(GeometryError, match="expected parallel slices, got 000 and localiser in different directions"):
+        read_scan(folder)
+
+
+def test_several_series_are_not_mixed(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL))
+    save_dicom(VOLUME[0], name="series/other", SeriesInstanceUID="9.9.9")
+    with pytest.raises(StudyReadError, match=r"expected one series, got 2 \(of 5, 1 images\)"):
+        read_scan(folder)
+
+
+def test_slices_of_several_sizes_are_refused(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL)[:4], stored=VOLUME)
+    geometry = {"ImagePositionPatient": _positions(AXIAL)[4], "ImageOrientationPatient": AXIAL}
+    save_dicom(VOLUME[4, :4], name="series/004", SeriesInstanceUID="1.2.3", PixelSpacing=[0.75, 0.5], **geometry)
+    with pytest.raises(StudyReadError, match=r"expected slices of one size and kind, got .* and 004"):
+        read_scan(folder)
+
+
+@pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_slices_without_a_place_are_refused(save_series, missing):
+    with pytest.raises(StudyReadError, match="expected a slice with position, orientation and pixel spacing"):
+        read_scan(save_series(_positions(AXIAL), **{missing: None}))
+
+
+def test_a_damaged_slice_is_not_left_out(save_series):
+    folder = save_series(_positions(AXIAL))
+    (folder / "002").write_bytes((folder / "002").read_bytes()[:-30])
+    with pytest.raises(StudyReadError, match=r"002: the file is incomplete: 66 of 96 bytes of pixels"):
+        read_scan(folder)
+
+
+def _item(**elements):
+    item = Dataset()
+    for keyword, value in elements.items():
+        setattr(item, keyword, value)
+    return Sequence([item])
+
+
+def _enhanced(dataset, positions, slopes=None):
+    shared, frames = Dataset(), []
+    shared.PlaneOrientationSequence = _item(ImageOrientationPatient=AXIAL)
+    shared.PixelMeasuresSequence = _item(PixelSpacing=[0.75, 0.5])
+    for number, position in enumerate(positions):
+        frame = Dataset()
+        frame.PlanePositionSequence = _item(ImagePositionPatient=position)
+        if slopes:
+            frame.PixelValueTransformationSequence = _item(RescaleSlope=slopes[number], RescaleIntercept=0)
+        frames.append(frame)
+    dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+    dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    return dataset
+
+
+def test_frames_with_positions_are_ordered(make_dicom, tmp_path):
+    order = [3, 0, 4, 1, 2]
+    dataset = _enhanced(make_dicom(VOLUME[order]), [_positions(AXIAL)[z] for z in order])
+    dataset.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    scan = read_scan(tmp_path / "scan.dcm")
+    np.testing.assert_array_equal(scan.pixels, VOLUME)
+    assert scan.spacing_mm == pytest.approx((2.5, 0.75, 0.5))
+
+
+def test_each_frame_has_its_own_rescaling(make_dicom, tmp_path):
+    dataset = _enhanced(make_dicom(VOLUME), _positions(AXIAL), slopes=[1, 2, 3, 4, 5])
+    dataset.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    scan = read_scan(tmp_path / "scan.dcm")
+    np.testing.assert_array_equal(scan.pixels, VOLUME.astype(int) * np.arange(1, 6)[:, None, None])
+    assert "Each frame has its own rescaling." in scan.notes
+
+
+def test_frames_without_positions_keep_their_order(save_dicom):
+    scan = read_scan(save_dicom(VOLUME, PixelSpacing=[1, 1]))
+    np.testing.assert_array_equal(scan.pixels, VOLUME)
+    assert (scan.ndim, scan.spacing_mm, scan.affine_ras, scan.native) == (3, None, None, None)
+    assert "The 5 frames state no positions: shown in stored order, lengths are unknown." in scan.notes
+
+
+def test_colour_frames_are_a_volume_in_colour(save_dicom, rng):
+    clip = rng.integers(0, 256, (NUMBER, ROWS, COLUMNS, 3), dtype=np.uint8)
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    scan = read_scan(save_dicom(clip, NumberOfFrames=NUMBER, Rows=ROWS, Columns=COLUMNS, **colour))
+    np.testing.assert_array_equal(scan.pixels, clip)
+    assert (scan.is_rgb, scan.shape) == (True, VOLUME.shape)
