@@ -43,7 +43,7 @@ def attention_on_scan(
     shape = segmentation.logits.shape
     if level == "mean":
         chosen: Sequence[NDArray[np.float32]] = levels
-    elif isinstance(level, str) or level not in range(1, len(levels) + 1):
+    elif level not in range(1, len(levels) + 1):
         raise ValueError(f'expected level "mean" or 1 to {len(levels)} (fine to coarse), got {level!r}')
     else:
         chosen = [levels[level - 1]]

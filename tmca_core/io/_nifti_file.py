@@ -4,9 +4,6 @@ nibabel stops reading a gzip stream before its checksum, and allocates whatever 
 read to its end first, and the declared size is compared with the bytes present before an array is made.
 """
 
-# mypy: allow-untyped-calls
-# (nibabel annotates only a part of its methods)
-
 from __future__ import annotations
 
 import gzip

@@ -1,14 +1,12 @@
 """NIfTI-1 and -2, plain, gzipped or as a pair, and ANALYZE pairs: voxels and geometry, in and out."""
 
-# mypy: allow-untyped-calls
-# (nibabel annotates only a part of its methods)
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from tmca_core.errors import GeometryError, StudyReadError, TmcaError
 from tmca_core.geometry import (
@@ -136,7 +134,7 @@ def _agrees(header: nib.Nifti1Header, sform: NDArray[np.float64]) -> bool:
     """Tell whether the qform puts every corner of the volume within a tenth of a voxel of where the sform does."""
     try:
         qform = header.get_qform()
-    except (nib.spatialimages.HeaderDataError, np.linalg.LinAlgError):
+    except (HeaderDataError, np.linalg.LinAlgError):
         return False
     corner = np.ones(4)
     corner[: len(header.get_data_shape()[:3])] = header.get_data_shape()[:3]
