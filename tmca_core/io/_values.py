@@ -51,7 +51,8 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
         raise StudyReadError(f"{name}: expected values below {_LARGEST:g}, got {low:g} to {high:g}.")
     if low == high:
         notes += (f"The image is constant: every value is {low:g}.",)
-    return np.ascontiguousarray(pixels), is_rgb, notes
+    # Writeable, for torch warns about sharing memory that is not.
+    return np.require(pixels, requirements=["C", "W"]), is_rgb, notes
 
 
 def _common_type(pixels: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -200,3 +200,9 @@ def test_16_bit_colour_is_told_to_lose_depth(tmp_path):
     scan = read_scan(path)
     np.testing.assert_array_equal(scan.pixels, deep >> 8)
     assert "16 bits per channel are read as 8." in scan.notes
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_pixels_are_contiguous_and_can_be_shared_with_torch(tmp_path, suffix):
+    flags = read_scan(_saved(tmp_path, Image.fromarray(GREY), f"scan.{suffix}")).pixels.flags
+    assert (flags.c_contiguous, flags.writeable) == (True, True)
