@@ -1,0 +1,32 @@
+"""Menu commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_tmca.notify import report_error
+from tmca_core.errors import TmcaError
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+PLUGIN, PANEL = "napari-tmca", "Segment by report"
+
+
+def show_workbench(viewer: Viewer) -> None:
+    """Dock the panel, or bring it to the front."""
+    viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+
+
+def open_dicom_folder(viewer: Viewer) -> None:
+    """Ask for a folder and open the DICOM series in it."""
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_tmca.session import session_of
+
+    folder = QFileDialog.getExistingDirectory(None, "Open DICOM folder")
+    if folder:
+        try:
+            session_of(viewer).open_scan(folder)
+        except TmcaError as error:
+            report_error(error)

@@ -1,0 +1,181 @@
+"""Values to layers and back; the only place that gives a layer its scale, units and metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pint
+from napari.layers import Image, Labels
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+
+from tmca_core.errors import GeometryError, StudyReadError
+from tmca_core.study import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari import Viewer
+    from numpy.typing import NDArray
+
+MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
+SCAN_KEY = "tmca_scan"
+WINDOW_PERCENTILES = (0.5, 99.5)
+MASK_COLOR = (0.90, 0.62, 0.0, 1.0)  # Okabe-Ito orange: told apart from grey with any colour vision
+HEAT = Colormap(
+    [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],
+    controls=[0.0, 0.4, 0.7, 1.0],
+    name="tmca-attention",
+)
+
+
+def scan_to_layer_data(scan: Scan) -> tuple[NDArray[Any], dict[str, Any], str]:
+    """Return an Image layer's data, attributes and type for a scan."""
+    attributes: dict[str, Any] = {
+        "name": scan.source.name if scan.source else "Scan",
+        "rgb": scan.is_rgb,
+        "metadata": {SCAN_KEY: scan, "notes": list(scan.notes)},
+        **_grid(scan),
+    }
+    if not scan.is_rgb:
+        attributes["contrast_limits"] = _window(scan.pixels)
+        attributes["colormap"] = "gray"
+    return scan.pixels, attributes, "image"
+
+
+def layer_to_scan(layer: Image) -> Scan:
+    """Return the scan that an Image layer shows, whoever opened it.
+
+    Raises
+    ------
+    StudyReadError
+        If the layer has another number of axes than 2 or 3, or values that are not finite.
+    """
+    data = layer.data[0] if layer.multiscale else layer.data
+    known = layer.metadata.get(SCAN_KEY)
+    if isinstance(known, Scan) and known.pixels is data:
+        return known
+    if layer.ndim not in (2, 3):
+        raise StudyReadError(
+            f"'{layer.name}': expected an image (Y, X) or a volume (Z, Y, X), got {layer.ndim} axes.",
+            hint="Take one time point or channel out of it (right click, Split Stack) and choose that layer.",
+        )
+    pixels = np.asarray(data)
+    if np.issubdtype(pixels.dtype, np.inexact) and not np.isfinite(pixels).all():
+        raise StudyReadError(
+            f"'{layer.name}': expected finite values, got NaN or infinity.",
+            hint="Replace them, for example with the smallest value, and try again.",
+        )
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8)
+    rgb = bool(layer.rgb)
+    return Scan(pixels=pixels[..., :3] if rgb else pixels, is_rgb=rgb, spacing_mm=_spacing_mm(layer))
+
+
+def scan_of_metadata(attributes: Mapping[str, Any], shape: tuple[int, ...]) -> Scan:
+    """Return the scan a mask or map belongs to, from its layer's attributes; a bare grid where there is none.
+
+    Raises
+    ------
+    GeometryError
+        If the data no longer has the shape of its scan.
+    """
+    scan = attributes.get("metadata", {}).get(SCAN_KEY)
+    if not isinstance(scan, Scan):
+        return Scan(pixels=np.zeros(shape, dtype=np.uint8))
+    if scan.shape != shape:
+        raise GeometryError(
+            f"Expected the shape of the scan, {scan.shape}, got {shape}.", hint="Segment the layer again, then save."
+        )
+    return scan
+
+
+def add_mask(viewer: Viewer, mask: NDArray[np.uint8], scan: Scan, reference: Image, name: str = MASK_NAME) -> Labels:
+    """Add an editable Labels layer on the grid of ``reference``."""
+    layer = Labels(
+        mask.copy(),
+        name=name,
+        opacity=0.5,
+        colormap=DirectLabelColormap(color_dict={None: (0.0, 0.6, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0), 1: MASK_COLOR}),
+        features={"index": [0, 1], "name": ["background", "target"]},
+        metadata={SCAN_KEY: scan},
+        **_grid_of(reference),
+    )
+    layer.selected_label = 1
+    viewer.add_layer(layer)
+    return layer
+
+
+def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, reference: Image) -> Image:
+    """Add the heatmap as an Image layer directly above ``reference``: clear where 0, fixed range 0..1."""
+    layer = Image(
+        attention,
+        name=HEATMAP_NAME,
+        colormap=HEAT,
+        contrast_limits=(0.0, 1.0),
+        blending="translucent",
+        metadata={SCAN_KEY: scan},
+        **_grid_of(reference),
+    )
+    viewer.layers.insert(viewer.layers.index(reference) + 1, layer)
+    return layer
+
+
+def write_into(layer: Labels, mask: NDArray[np.integer[Any]]) -> None:
+    """Write a mask into a Labels layer as one step that Ctrl+Z takes back."""
+    current = np.asarray(layer.data)
+    with layer.block_history():
+        for value in np.unique(mask):
+            where = np.nonzero((mask == value) & (current != value))
+            if where[0].size:
+                layer.data_setitem(where, int(value))
+
+
+def area_in_words(mask: NDArray[np.generic], spacing_mm: tuple[float, ...] | None) -> str:
+    """Return the size of a mask: mm2 or ml where the spacing is known, else pixels or voxels."""
+    count = int(np.count_nonzero(mask))
+    share = count / max(mask.size, 1)
+    if spacing_mm is None:
+        unit = "pixels" if mask.ndim == 2 else "voxels"
+        return f"{count:,} {unit} ({share:.1%}); spacing unknown, so no millimetres"
+    size = count * float(np.prod(spacing_mm))
+    return f"{size:,.0f} mm\u00b2 ({share:.1%})" if mask.ndim == 2 else f"{size / 1000:,.1f} ml ({share:.1%})"
+
+
+def _grid(scan: Scan) -> dict[str, Any]:
+    known = scan.spacing_mm is not None
+    return {
+        "scale": scan.spacing_mm if known else (1.0,) * scan.ndim,
+        "units": ("mm" if known else "pixel",) * scan.ndim,
+        "axis_labels": ("z", "y", "x")[-scan.ndim :],
+    }
+
+
+def _grid_of(reference: Image) -> dict[str, Any]:
+    """Return where ``reference`` lies, for another layer to lie on it: scale, shift, rotation, units, axis names."""
+    return {
+        "scale": reference.scale,
+        "translate": reference.translate,
+        "rotate": reference.rotate,
+        "shear": reference.shear,
+        "affine": reference.affine,
+        "units": reference.units,
+        "axis_labels": reference.axis_labels,
+    }
+
+
+def _spacing_mm(layer: Image) -> tuple[float, ...] | None:
+    """Return the layer's scale in millimetres, or ``None`` where its units are no lengths."""
+    millimetre = pint.get_application_registry().millimeter
+    try:
+        return tuple(
+            float((step * unit).to(millimetre).magnitude) for step, unit in zip(layer.scale, layer.units, strict=True)
+        )
+    except pint.DimensionalityError:
+        return None
+
+
+def _window(pixels: NDArray[Any]) -> tuple[float, float]:
+    values = pixels.reshape(-1)
+    low, high = np.percentile(values[:: max(values.size // 1_000_000, 1)], WINDOW_PERCENTILES)
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)

@@ -1,0 +1,216 @@
+"""The panel: image, report, Segment, result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container, create_widget
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tmca.session import session_of
+from napari_tmca.widgets.report import ReportWidget
+from napari_tmca.widgets.result import ResultWidget
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+SHORTCUT = "Ctrl+Alt+G"
+NOTICE = "Research use only. Not a medical device."
+
+
+class TmcaWidget(QWidget):
+    """The dock widget; it shows the session of its viewer and holds no state of its own.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session_of(napari_viewer)
+        self.image = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
+        self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
+        self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
+        self.report = ReportWidget()
+        self.segment = QPushButton("Segment")
+        self.segment.setToolTip(f"Segment the image by the report ({SHORTCUT})")
+        self.segment.setShortcut(QKeySequence(SHORTCUT))
+        self.segment.setMinimumHeight(36)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Give up; nothing is changed")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(8)
+        self.messages = QLabel()
+        self.messages.setWordWrap(True)
+        self.messages.setTextFormat(Qt.TextFormat.PlainText)
+        self.messages.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.result = ResultWidget(self.session)
+        self.status = QLabel()
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.status.setWordWrap(True)
+        self._lay_out()
+        self._connect(napari_viewer)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the whole session as it is."""
+        self._on_layers()
+        self._on_report()
+        self._on_state()
+        self._on_result()
+        self._on_messages()
+
+    def sizeHint(self) -> Any:
+        """Return a width at which the report can be read."""
+        hint = super().sizeHint()
+        hint.setWidth(380)
+        return hint
+
+    def _lay_out(self) -> None:
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setContentsMargins(6, 6, 6, 6)
+        self._choosers = Container(widgets=[self.image, self.model, self.device], labels=True)
+        self._choosers.margins = (0, 0, 0, 0)
+        layout.addWidget(self._choosers.native)
+        layout.addWidget(_heading("Report"))
+        layout.addWidget(self.report)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.segment, stretch=3)
+        buttons.addWidget(self.cancel, stretch=1)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.messages)
+        layout.addWidget(_heading("Result"))
+        layout.addWidget(self.result)
+        layout.addStretch()
+        layout.addWidget(self.status)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+    def _connect(self, viewer: Viewer) -> None:
+        session = self.session
+        self.image.changed.connect(self._on_image_chosen)
+        self.model.changed.connect(self._on_model)
+        self.device.changed.connect(self._on_device)
+        self.report.textChanged.connect(session.set_report)
+        self.report.sentenceToggled.connect(session.use_sentence)
+        self.segment.clicked.connect(self._on_segment)
+        self.cancel.clicked.connect(session.cancel)
+        links = (
+            (session.layers_changed, self._on_layers),
+            (session.report_changed, self._on_report),
+            (session.state_changed, self._on_state),
+            (session.result_changed, self._on_result),
+            (session.messages_changed, self._on_messages),
+            (session.progressed, self._on_progress),
+        )
+        for signal, slot in links:
+            signal.connect(slot)
+        # Closing a dock destroys the widget without a closeEvent; whatever still pointed at it would be a zombie.
+        self.destroyed.connect(_disconnector(links, session))
+
+    def _on_image_chosen(self, layer: Image | None) -> None:
+        if layer is not None:
+            self.session.choose_layer(layer)
+
+    def _on_model(self, name: str) -> None:
+        self.session.model = name
+        self._on_state()
+
+    def _on_device(self, name: str) -> None:
+        self.session.device = name
+        self._on_state()
+
+    def _on_segment(self) -> None:
+        self.session.segment()
+
+    def _on_layers(self) -> None:
+        self.image.reset_choices()
+        layer, ours = self.session.scan_layer, self.session.heatmap_layer
+        scans = [choice for choice in self.image.choices if choice is not ours]
+        if layer is None and scans:
+            self.session.choose_layer(scans[-1])
+            layer = scans[-1]
+        if layer is not None and layer in self.image.choices:
+            with self.image.changed.blocked():
+                self.image.value = layer
+        self.segment.setEnabled(layer is not None and self.session.state == "idle")
+        self.result.refresh()
+
+    def _on_report(self) -> None:
+        self.report.setValue(self.session.report)
+        self._on_messages()
+
+    def _on_state(self) -> None:
+        running = self.session.state == "running"
+        self.segment.setEnabled(not running and self.session.scan_layer is not None)
+        self.segment.setText("Segmenting\u2026" if running else "Segment")
+        self.cancel.setEnabled(running)
+        self.progress.setRange(0, 0 if running else 1)
+        self.progress.setValue(0)
+        self.progress.setVisible(running)
+        provenance = self.session.segmentation.provenance if self.session.segmentation else None
+        model = f"{provenance.model_name} {provenance.model_version} on {provenance.device}" if provenance else ""
+        self.status.setText(f"{model or f'{self.session.model}, device {self.session.device}'}\n{NOTICE}")
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+
+    def _on_result(self) -> None:
+        self.result.refresh()
+        self._on_state()
+        self._on_messages()
+
+    def _on_messages(self) -> None:
+        messages = list(self.session.messages)
+        if self.session.is_outdated:
+            messages.append("The mask is from an older text. Press Segment to bring it up to date.")
+        self.messages.setText("\n".join(messages))
+        self.messages.setVisible(bool(messages))
+
+
+def _disconnector(links: Any, session: Any) -> Any:
+    def disconnect() -> None:
+        for signal, slot in links:
+            signal.disconnect(slot, missing_ok=True)
+        session.cancel()
+
+    return disconnect
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def _model_choices(current: str) -> tuple[str, ...]:
+    """Return the installed models, and the one of the preferences, which may be a folder."""
+    from tmca_core.model.checkpoint import list_models
+
+    return tuple(dict.fromkeys([*(info.name for info in list_models()), current]))

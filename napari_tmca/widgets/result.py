@@ -1,0 +1,145 @@
+"""The result: size, threshold, which map is shown, save."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+
+from napari_tmca.notify import report_error
+from tmca_core.errors import TmcaError
+
+if TYPE_CHECKING:
+    from napari_tmca.session import Session
+
+LEVELS = (("Mean of all levels", "mean"), ("1  fine", 1), ("2", 2), ("3", 3), ("4  coarse", 4))
+
+
+class ResultWidget(QWidget):
+    """Shows and edits the session's result.
+
+    Parameters
+    ----------
+    session : Session
+        Of the viewer.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._dragging = ExitStack()
+        self._area = QLabel("\u2013")
+        self._area.setTextFormat(Qt.TextFormat.PlainText)
+        self._area.setWordWrap(True)
+        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0.01, 0.99)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setDecimals(2)
+        self.threshold.setValue(0.5)
+        self.threshold.setToolTip("Probability from which a pixel belongs to the mask. Painted pixels stay as they are.")
+        self.sentence = QComboBox()
+        self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.sentence.setToolTip("Whose attention map is shown: the whole report's, or one sentence's")
+        self.level = QComboBox()
+        for text, level in LEVELS:
+            self.level.addItem(text, level)
+        self.level.setToolTip("At which resolution of the network the map is taken")
+        self.save = QPushButton("Save labels\u2026")
+        self.save.setToolTip("Write the mask, with your edits, on the scan's own grid")
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session as it is; emits nothing."""
+        session = self._session
+        segmentation = session.segmentation
+        self.setEnabled(segmentation is not None)
+        self.save.setEnabled(session.mask_layer is not None)
+        self._area.setText(session.area or "\u2013")
+        self._quietly(self.threshold, session.threshold)
+        self._fill_sentences()
+        self.level.blockSignals(True)
+        self.level.setCurrentIndex([level for _, level in LEVELS].index(session.level))
+        self.level.blockSignals(False)
+        self.threshold.setEnabled(session.mask_layer is not None)
+        for chooser in (self.sentence, self.level):
+            chooser.setEnabled(session.heatmap_layer is not None)
+
+    def _quietly(self, slider: QLabeledDoubleSlider, value: float | None) -> None:
+        if value is not None and not slider.isSliderDown():
+            slider.blockSignals(True)
+            slider.setValue(value)
+            slider.blockSignals(False)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Size", self._area)
+        form.addRow("Threshold", self.threshold)
+        form.addRow("Map of", self.sentence)
+        form.addRow("Level", self.level)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.save)
+
+    def _connect(self) -> None:
+        self.threshold.valueChanged.connect(self._on_threshold)
+        self.threshold.sliderPressed.connect(self._on_pressed)
+        self.threshold.sliderReleased.connect(self._on_released)
+        self.sentence.activated.connect(self._on_map)
+        self.level.activated.connect(self._on_map)
+        self.save.clicked.connect(self._on_save)
+
+    def _fill_sentences(self) -> None:
+        segmentation = self._session.segmentation
+        report = segmentation.report if segmentation is not None else None
+        self.sentence.blockSignals(True)
+        self.sentence.clear()
+        self.sentence.addItem("Whole report" if report is not None and report.used else "Picture alone", None)
+        if segmentation is not None and segmentation.sentence_attention and report is not None:
+            for index in report.used:
+                text = " ".join(report.sentences[index].text.split())
+                self.sentence.addItem(f"{index + 1}  {text}", index)
+        self.sentence.setCurrentIndex(max(self.sentence.findData(self._session.sentence), 0))
+        self.sentence.blockSignals(False)
+
+    def _on_threshold(self, value: float) -> None:
+        self._session.set_threshold(float(value))
+
+    def _on_pressed(self) -> None:
+        """Make a whole drag one step of undo."""
+        layer = self._session.mask_layer
+        if layer is not None:
+            self._dragging.enter_context(layer.block_history())
+
+    def _on_released(self) -> None:
+        self._dragging.close()
+
+    def _on_map(self) -> None:
+        self._session.show_map(sentence=self.sentence.currentData(), level=self.level.currentData())
+
+    def _on_save(self) -> None:
+        filters = "Mask (*.png *.tif *.nii.gz *.nii)"
+        suggested = str(self._session.suggested_path())
+        path, _ = QFileDialog.getSaveFileName(self, "Save labels", suggested, filters)
+        if path:
+            try:
+                self._session.save_labels(Path(path))
+            except (TmcaError, ValueError) as error:
+                report_error(error)

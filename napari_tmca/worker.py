@@ -1,0 +1,121 @@
+"""The one thread that touches torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QCoreApplication, QDeadlineTimer, QEventLoop, QObject, QThread, Signal
+
+if TYPE_CHECKING:
+    from tmca_core.predictor import Predictor
+    from tmca_core.study import Report, Scan, Segmentation
+
+Progress = Callable[[int, int], None]
+
+
+class Cancelled(Exception):
+    """The user cancelled the job."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One question to the network; ``threshold`` ``None`` takes the model's own."""
+
+    scan: Scan
+    report: Report | None
+    model: str
+    device: str
+    threshold: float | None
+
+
+class GuiFuture(Future["Segmentation"]):
+    """A future that keeps the window alive while the GUI thread waits for it."""
+
+    def result(self, timeout: float | None = None) -> Segmentation:
+        """Return the segmentation once its layers are there; see `concurrent.futures.Future.result`."""
+        app = QCoreApplication.instance()
+        if app is not None and QThread.currentThread() is app.thread():
+            deadline = QDeadlineTimer(-1 if timeout is None else int(1000 * timeout))
+            while not self.done() and not deadline.hasExpired():
+                app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 50)
+            timeout = 0
+        return super().result(timeout)
+
+
+class InferenceWorker(QObject):
+    """Runs jobs one after another off the GUI thread; its signals arrive in the thread that made it.
+
+    The network is loaded with the first job, and again only when model or device change; a scan's features stay until
+    another scan comes.
+    """
+
+    progressed = Signal(object, int, int)
+    finished = Signal(object, object)
+    failed = Signal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tmca-inference")
+        self._cancel = threading.Event()
+        self._predictor: Predictor | None = None
+        self._loaded: tuple[str, str] | None = None
+        self._scan: Scan | None = None
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""
+        self._cancel = threading.Event()
+        self._executor.submit(self._run, job, self._cancel)
+
+    def cancel(self) -> None:
+        """Stop the job under way after the batch of slices that it is at."""
+        self._cancel.set()
+
+    def close(self) -> None:
+        """Cancel, and take no more jobs."""
+        self.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, job: Job, cancel: threading.Event) -> None:
+        try:
+            result = self._segment(job, cancel)
+        except BaseException as error:  # noqa: BLE001  (handed to the GUI thread whole)
+            self._tell(self.failed, job, error)
+        else:
+            self._tell(self.finished, job, result)
+
+    def _segment(self, job: Job, cancel: threading.Event) -> Segmentation:
+        predictor = self._predictor_for(job)
+        if cancel.is_set():
+            raise Cancelled
+        if self._scan is not job.scan:
+            predictor.set_scan(job.scan)
+            self._scan = job.scan
+        steps = predictor.predict_steps(job.report, job.threshold)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            self._tell(self.progressed, job, step.done, step.total)
+            if cancel.is_set():
+                steps.close()
+                raise Cancelled
+
+    def _predictor_for(self, job: Job) -> Predictor:
+        if self._predictor is None or self._loaded != (job.model, job.device):
+            from tmca_core.predictor import Predictor
+
+            self._predictor, self._scan = None, None
+            self._predictor = Predictor.load(job.model, device=job.device)
+            self._loaded = (job.model, job.device)
+        return self._predictor
+
+    def _tell(self, signal: Any, *values: object) -> None:
+        try:
+            signal.emit(*values)
+        except RuntimeError:  # the window is gone, and this object's C++ side with it: nobody is left to tell
+            self._cancel.set()
