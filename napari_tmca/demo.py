@@ -115,13 +115,13 @@ def _write(session: Session, scan: Scan, out: Path) -> None:
 def _picture(viewer: Viewer, path: Path) -> None:
     """Write a picture of the whole window, once it has been drawn."""
     from PIL import Image
-    from qtpy.QtWidgets import QApplication
+    from qtpy.QtCore import QEventLoop, QTimer
 
     from tmca_core.atomic import atomic_write
 
-    deadline = time.perf_counter() + 1.0
-    while time.perf_counter() < deadline:
-        QApplication.processEvents()
+    loop = QEventLoop()
+    QTimer.singleShot(1000, loop.quit)
+    loop.exec()
     with atomic_write(path) as file:
         Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3]).save(file, "PNG")
 

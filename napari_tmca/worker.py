@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QDeadlineTimer, QEventLoop, QObject, QThread, Signal
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, QTimer, Signal
 
 if TYPE_CHECKING:
     from tmca_core.predictor import Predictor
@@ -38,10 +38,13 @@ class GuiFuture(Future["Segmentation"]):
     def result(self, timeout: float | None = None) -> Segmentation:
         """Return the segmentation once its layers are there; see `concurrent.futures.Future.result`."""
         app = QCoreApplication.instance()
-        if app is not None and QThread.currentThread() is app.thread():
-            deadline = QDeadlineTimer(-1 if timeout is None else int(1000 * timeout))
-            while not self.done() and not deadline.hasExpired():
-                app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 50)
+        if app is not None and QThread.currentThread() is app.thread() and not self.done():
+            loop = QEventLoop()
+            # The job ends in this very thread, inside the loop.
+            self.add_done_callback(lambda _: loop.quit())
+            if timeout is not None:
+                QTimer.singleShot(int(1000 * timeout), loop.quit)
+            loop.exec()
             timeout = 0
         return super().result(timeout)
 

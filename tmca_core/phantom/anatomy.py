@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 TISSUE_DEPTH_MM = 215.0
 LUNG_DEPTH_MM = 165.0
 APEX_MM = -131.0
-ANGLE_BELOW_DOME_MM = (
-    34.0  # the costophrenic angle lies this far below the top of the dome
-)
+ANGLE_BELOW_DOME_MM = 34.0  # the costophrenic angle lies this far below the top of the dome
+
+JOIN_MM = np.float32(4.0)  # how far the parts of the heart flow into one silhouette
 
 # Heights against: half width of the inside of the rib cage; medial border of the lungs before the heart covers it;
 # depth of the thorax, relative; depth of the lung, relative; shoulder line (by distance from the midline).
@@ -146,8 +146,7 @@ def build_thorax(frame: Frame, build: Build, rng: Generator) -> Thorax:
         air=_trachea_chord(frame) + _abdominal_gas_chord(frame, build, rng),
         lungs=np.where(depth_mm > 0, np.where(frame.x < 0, 1, 2), 0).astype(np.uint8),
         depth_mm=depth_mm,
-        height=(frame.y - APEX_MM)
-        / (_side_values(frame, build.dome_mm) + ANGLE_BELOW_DOME_MM - APEX_MM),
+        height=(frame.y - APEX_MM) / (_side_values(frame, build.dome_mm) + ANGLE_BELOW_DOME_MM - APEX_MM),
     )
 
 
@@ -166,9 +165,7 @@ def _table(
 
 
 def _side_values(frame: Frame, values: dict[Side, float]) -> Map:
-    return np.where(
-        frame.x < 0, np.float32(values["right"]), np.float32(values["left"])
-    )
+    return np.where(frame.x < 0, np.float32(values["right"]), np.float32(values["left"]))
 
 
 def _lung_field_mm(frame: Frame, build: Build) -> Map:
@@ -183,9 +180,7 @@ def _lung_field_mm(frame: Frame, build: Build) -> Map:
 def _dome(frame: Frame, build: Build) -> Map:
     """Return the height of the diaphragm by position: highest at mid-lung, steep towards the chest wall."""
     from_top = (np.abs(frame.x) - 60) / np.float32(75 * build.width)
-    fall = np.where(
-        from_top > 0, ANGLE_BELOW_DOME_MM * np.abs(from_top) ** 2.4, 14 * from_top**2
-    )
+    fall = np.where(from_top > 0, ANGLE_BELOW_DOME_MM * np.abs(from_top) ** 2.4, 14 * from_top**2)
     return (_side_values(frame, build.dome_mm) + fall).astype(np.float32)
 
 
@@ -194,41 +189,33 @@ def _heart(frame: Frame, build: Build) -> tuple[Map, Map]:
     size, drop = build.heart, 0.55 * (build.dome_mm["left"] - 85)
     # centre x, y, semi-axes, tilt in degrees, depth
     parts = (
-        (
-            26 * size,
-            46 + drop,
-            60 * size,
-            46,
-            28,
-            100,
-        ),  # left ventricle, its apex to the patient's left
-        (-16, 40 + drop, 30 * size, 46, 0, 85),  # right atrium
+        (18 * size, 44 + drop, 66 * size, 42, 30, 100),  # left ventricle, its apex to the patient's left
+        (38 * size, 58 + drop, 40 * size, 34, 30, 90),  # apex
+        (-14, 42 + drop, 29 * size, 46, 0, 85),  # right atrium
         (22, -60, 17, 18, 0, 50),  # aortic knob
-        (22, -26, 19, 24, 0, 45),  # pulmonary trunk
+        (22, -26, 19, 26, 0, 45),  # pulmonary trunk
         (-8, -70, 21, 55, 0, 60),  # superior vena cava
         (14, 10, 14, 95, 0, 30),  # descending aorta
     )
-    outside = np.full(frame.shape, np.inf, np.float32)
+    nearness = np.zeros(frame.shape, np.float32)
     chord = np.zeros(frame.shape, np.float32)
     for x, y, a, b, tilt, depth in parts:
         q = ellipse(frame, x, y, a, b, tilt)
-        outside = np.minimum(outside, (np.sqrt(q) - 1) * np.float32(min(a, b)))
+        distance = (np.sqrt(q) - 1) * np.float32(min(a, b))
+        nearness += np.exp(-np.clip(distance, -100, 200) / JOIN_MM)
         chord = np.maximum(chord, depth * np.sqrt(np.clip(1 - q, 0, 1)))
+    outside = -JOIN_MM * np.log(nearness)
     return outside, chord
 
 
-def ellipse(
-    frame: Frame, x: float, y: float, a: float, b: float, tilt: float = 0.0
-) -> Map:
+def ellipse(frame: Frame, x: float, y: float, a: float, b: float, tilt: float = 0.0) -> Map:
     """Return the squared elliptical radius: 0 at the centre (x, y), 1 on the border with semi-axes a and b."""
     cos, sin = (
         np.float32(np.cos(np.deg2rad(tilt))),
         np.float32(np.sin(np.deg2rad(tilt))),
     )
     dx, dy = frame.x - np.float32(x), frame.y - np.float32(y)
-    return ((cos * dx + sin * dy) / np.float32(a)) ** 2 + (
-        (cos * dy - sin * dx) / np.float32(b)
-    ) ** 2
+    return ((cos * dx + sin * dy) / np.float32(a)) ** 2 + ((cos * dy - sin * dx) / np.float32(b)) ** 2
 
 
 def soft_step(distance_mm: Map, width_mm: float) -> Map:
@@ -236,9 +223,7 @@ def soft_step(distance_mm: Map, width_mm: float) -> Map:
     return np.clip(distance_mm / np.float32(width_mm) + 0.5, 0, 1)
 
 
-def _lung_chord(
-    frame: Frame, field_mm: Map, below_dome_mm: Map, heart_mm: Map, heart_chord: Map
-) -> Map:
+def _lung_chord(frame: Frame, field_mm: Map, below_dome_mm: Map, heart_mm: Map, heart_chord: Map) -> Map:
     rounded = np.sqrt(1 - (1 - np.clip(field_mm / 48, 0, 1)) ** 2)
     chord = LUNG_DEPTH_MM * at_height(frame.y, LUNG_DEPTH) * rounded
     # Behind the dome lies only the posterior recess; behind the heart, what it does not displace.
@@ -253,30 +238,15 @@ def _lung_chord(
 def _tissue_chord(frame: Frame, build: Build) -> Map:
     """Return the chord through the body outline: trunk, shoulders with arms, neck, breasts."""
     distance = np.abs(frame.x)
-    half_width = at_height(frame.y, CAGE) * np.float32(build.width) + np.float32(
-        build.wall_mm
-    )
-    trunk = (
-        at_height(frame.y, THORAX_DEPTH)
-        * _round(distance / half_width, 2.6)
-        * TISSUE_DEPTH_MM
-    )
+    half_width = at_height(frame.y, CAGE) * np.float32(build.width) + np.float32(build.wall_mm)
+    trunk = at_height(frame.y, THORAX_DEPTH) * _round(distance / half_width, 2.6) * TISSUE_DEPTH_MM
     neck = 125 * _round(distance / 54, 2.0)
     below_shoulder = frame.y - at_height(distance, SHOULDER_TOP)
-    arm_inner = half_width + np.float32(build.arm_mm) * np.clip(
-        (frame.y + 60) / 120, 0, 1
-    )
+    arm_inner = half_width + np.float32(build.arm_mm) * np.clip((frame.y + 60) / 120, 0, 1)
     arm = soft_step(np.maximum(distance - arm_inner, -60 - frame.y), 14)
-    shoulder = (
-        120
-        * np.sqrt(np.clip(below_shoulder / 60, 0, 1))
-        * arm
-        * _round((distance - 150) / 105, 2.0)
-    )
+    shoulder = 120 * np.sqrt(np.clip(below_shoulder / 60, 0, 1)) * arm * _round((distance - 150) / 105, 2.0)
     body = np.maximum(np.maximum(trunk, neck * soft_step(-100 - frame.y, 60)), shoulder)
-    breasts = sum(
-        _round(np.sqrt(ellipse(frame, side * 76, 40, 58, 52)), 2.0) for side in (-1, 1)
-    )
+    breasts = sum(_round(np.sqrt(ellipse(frame, side * 76, 40, 58, 52)), 2.0) for side in (-1, 1))
     return (body + build.breast_mm * breasts).astype(np.float32)
 
 
@@ -289,9 +259,7 @@ def _trachea_chord(frame: Frame) -> Map:
     trachea = 17 * _round((frame.x + 2) / 8.5, 2.0) * soft_step(-48 - frame.y, 6)
     left = ellipse(frame, 18, -36, 26, 6, 32)
     right = ellipse(frame, -17, -34, 24, 6.5, -40)
-    return np.maximum(
-        trachea, 12 * (_round(np.sqrt(left), 2.0) + _round(np.sqrt(right), 2.0))
-    )
+    return np.maximum(trachea, 12 * (_round(np.sqrt(left), 2.0) + _round(np.sqrt(right), 2.0)))
 
 
 def _abdominal_gas_chord(frame: Frame, build: Build, rng: Generator) -> Map:
@@ -314,8 +282,6 @@ def _abdominal_gas_chord(frame: Frame, build: Build, rng: Generator) -> Map:
         tilt = float(rng.uniform(-30, 30))
         chord = np.maximum(
             chord,
-            depth
-            * rng.uniform(0.3, 1.0)
-            * _round(np.sqrt(ellipse(frame, x, y, a, b, tilt)), 2.0),
+            depth * rng.uniform(0.3, 1.0) * _round(np.sqrt(ellipse(frame, x, y, a, b, tilt)), 2.0),
         )
     return chord * soft_step(frame.y - left - 6, 6)

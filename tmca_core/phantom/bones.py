@@ -36,13 +36,9 @@ def _add_ribs(bone: Map, frame: Frame, build: Build, rng: Generator) -> None:
         for side in (-1, 1):
             top = -124 + spacing * index + rng.normal(0, 1.0)
             descent = tilt * np.interp(index, (0, 2, 5, 10), (30, 62, 84, 96))
-            half_width = (
-                float(at_height(np.array(top + descent / 2), CAGE)) * build.width - 1
-            )
+            half_width = float(at_height(np.array(top + descent / 2), CAGE)) * build.width - 1
             radius = rng.uniform(4.8, 6.2)
-            anterior_end = half_width * np.interp(
-                index, (0, 3, 8, 10), (0.3, 0.42, 0.72, 0.9)
-            )
+            anterior_end = half_width * np.interp(index, (0, 3, 8, 10), (0.3, 0.42, 0.72, 0.9))
             _add_arc(bone, frame, side, (top, descent, half_width), (20.0, 1), radius)
             _add_arc(
                 bone,
@@ -67,19 +63,13 @@ def _add_arc(
     inner_end, direction = arc
     along = np.linspace(inner_end, half_width, 12)
     run = np.sqrt(1 - (along / half_width) ** 2)
-    window = frame.window(
-        side * along, top + descent / 2 * (1 - direction * run), radius + 2
-    )
+    window = frame.window(side * along, top + descent / 2 * (1 - direction * run), radius + 2)
     x, y = frame.x[window] * side, frame.y[window]
     run_here = np.sqrt(np.clip(1 - (x / np.float32(half_width)) ** 2, 0.012, 1))
     slope = np.float32(descent / 2 / half_width**2) * x / run_here
-    middle = (
-        np.float32(top + descent / 2) - np.float32(direction * descent / 2) * run_here
-    )
+    middle = np.float32(top + descent / 2) - np.float32(direction * descent / 2) * run_here
     distance = np.abs(y - middle) / np.sqrt(1 + slope**2)
-    ends = soft_step(x - np.float32(inner_end), 8) * soft_step(
-        np.float32(half_width) - x, 2
-    )
+    ends = soft_step(x - np.float32(inner_end), 8) * soft_step(np.float32(half_width) - x, 2)
     bone[window] += _tube(distance, radius) * ends
 
 
@@ -97,9 +87,7 @@ def _add_clavicles(bone: Map, frame: Frame, build: Build, rng: Generator) -> Non
         top = -96 + rng.normal(0, 2)
         x = frame.x * side / np.float32(build.width)
         along = np.clip((x - 12) / 130, -0.2, 1.2)
-        middle = (
-            np.float32(top) - np.float32(rise) * along - 5 * np.sin(2 * np.pi * along)
-        )
+        middle = np.float32(top) - np.float32(rise) * along - 5 * np.sin(2 * np.pi * along)
         radius = 5.5 + 2.5 * np.abs(along - 0.5)
         distance = np.abs(frame.y - middle) / radius
         ends = soft_step(x - 12, 5) * soft_step(142 - x, 5)
@@ -108,23 +96,11 @@ def _add_clavicles(bone: Map, frame: Frame, build: Build, rng: Generator) -> Non
 
 def _spine(frame: Frame) -> Map:
     """Return vertebral bodies with their discs, pedicles and spinous processes."""
-    half_width = np.interp(frame.y, (-200, -100, 100, 200), (12, 15, 20, 24)).astype(
-        np.float32
-    )
-    level = (frame.y + 200) / np.interp(
-        frame.y, (-200, -100, 200), (17, 20, 28)
-    ).astype(np.float32)
-    within = np.abs(
-        level - np.round(level)
-    )  # 0 in the middle of a body, 0.5 in the disc
-    body = (
-        12
-        * np.sqrt(np.clip(1 - (frame.x / half_width) ** 4, 0, 1))
-        * (0.55 + 0.45 * soft_step(0.36 - within, 0.12))
-    )
-    pedicle = 7 * np.exp(
-        -(((np.abs(frame.x) - 0.62 * half_width) / 3) ** 2) - (within / 0.2) ** 2
-    )
+    half_width = np.interp(frame.y, (-200, -100, 100, 200), (12, 15, 20, 24)).astype(np.float32)
+    level = (frame.y + 200) / np.interp(frame.y, (-200, -100, 200), (17, 20, 28)).astype(np.float32)
+    within = np.abs(level - np.round(level))  # 0 in the middle of a body, 0.5 in the disc
+    body = 12 * np.sqrt(np.clip(1 - (frame.x / half_width) ** 4, 0, 1)) * (0.55 + 0.45 * soft_step(0.36 - within, 0.12))
+    pedicle = 7 * np.exp(-(((np.abs(frame.x) - 0.62 * half_width) / 3) ** 2) - (within / 0.2) ** 2)
     process = 5 * np.exp(-((frame.x / 2.5) ** 2) - ((within - 0.25) / 0.15) ** 2)
     return (body + pedicle + process).astype(np.float32)
 
@@ -133,23 +109,9 @@ def _shoulder_blades(frame: Frame, build: Build, rng: Generator) -> Map:
     """Return scapulae and heads of the humerus; rolled forward they leave the lungs, else they overlie them."""
     x = np.abs(frame.x) / np.float32(build.width)
     medial = rng.uniform(92, 126) + 0.10 * (frame.y + 70)
-    inside = np.minimum(
-        np.minimum(x - medial, frame.y + 112), 158 - x - 0.55 * (frame.y + 70)
-    )
+    inside = np.minimum(np.minimum(x - medial, frame.y + 112), 158 - x - 0.55 * (frame.y + 70))
     blade = 2.2 * soft_step(inside, 5) + 3.0 * np.exp(-((inside - 3) ** 2) / 8)
-    spine_of_blade = (
-        4
-        * np.exp(-(((frame.y + 100 + 0.12 * (x - 110)) / 4) ** 2))
-        * soft_step(x - medial, 10)
-    )
-    head = 16 * np.sqrt(
-        np.clip(1 - ((x - 168) ** 2 + (frame.y + 98) ** 2) / 24**2, 0, 1)
-    )
-    shaft = (
-        12
-        * soft_step(11 - np.abs(x - 176 - 0.1 * (frame.y + 60)), 4)
-        * soft_step(frame.y + 88, 10)
-    )
-    return (
-        blade + spine_of_blade * soft_step(165 - x, 10) + np.maximum(head, shaft)
-    ).astype(np.float32)
+    spine_of_blade = 4 * np.exp(-(((frame.y + 100 + 0.12 * (x - 110)) / 4) ** 2)) * soft_step(x - medial, 10)
+    head = 16 * np.sqrt(np.clip(1 - ((x - 168) ** 2 + (frame.y + 98) ** 2) / 24**2, 0, 1))
+    shaft = 12 * soft_step(11 - np.abs(x - 176 - 0.1 * (frame.y + 60)), 4) * soft_step(frame.y + 88, 10)
+    return (blade + spine_of_blade * soft_step(165 - x, 10) + np.maximum(head, shaft)).astype(np.float32)

@@ -59,17 +59,14 @@ class PhantomFinding:
     density: Density = "mixed"
 
     def __post_init__(self) -> None:
+        """Check the values and put the zones in order."""
         if self.side not in SIDES:
             raise ValueError(f"side: expected one of {SIDES}, got {self.side!r}")
         if not self.zones or not set(self.zones) <= set(ZONES):
             raise ValueError(f"zones: expected some of {ZONES}, got {self.zones!r}")
         if self.density not in DENSITIES:
-            raise ValueError(
-                f"density: expected one of {DENSITIES}, got {self.density!r}"
-            )
-        object.__setattr__(
-            self, "zones", tuple(zone for zone in ZONES if zone in self.zones)
-        )
+            raise ValueError(f"density: expected one of {DENSITIES}, got {self.density!r}")
+        object.__setattr__(self, "zones", tuple(zone for zone in ZONES if zone in self.zones))
 
     @property
     def areas(self) -> tuple[tuple[Zone, ...], ...]:
@@ -92,10 +89,7 @@ def draw_findings(rng: Generator) -> tuple[PhantomFinding, ...]:
     if rng.random() < NORMAL_RATE:
         return ()
     sides = SIDES if rng.random() < BILATERAL_RATE else (SIDES[int(rng.integers(2))],)
-    return tuple(
-        PhantomFinding(side, _draw_zones(rng), DENSITIES[int(rng.integers(3))])
-        for side in sides
-    )
+    return tuple(PhantomFinding(side, _draw_zones(rng), DENSITIES[int(rng.integers(3))]) for side in sides)
 
 
 def _draw_zones(rng: Generator) -> tuple[Zone, ...]:

@@ -71,9 +71,7 @@ class Frame:
         row = (sin * x + cos * y) / self.pixel_mm + self._origin[0] - 0.5
         return row, column
 
-    def window(
-        self, x: NDArray[np.floating], y: NDArray[np.floating], margin_mm: float
-    ) -> tuple[slice, slice]:
+    def window(self, x: NDArray[np.floating], y: NDArray[np.floating], margin_mm: float) -> tuple[slice, slice]:
         """Return the slices of the film around points in reference millimetres; empty where they miss the film."""
         margin = margin_mm / self.pixel_mm + 1
         slices = []

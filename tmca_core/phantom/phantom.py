@@ -81,15 +81,9 @@ def make_phantom(
     if seed < 0:
         raise ValueError(f"seed: expected >= 0, got {seed}")
     if len(shape) != 2 or min(shape) < LEAST_SIDE:
-        raise ValueError(
-            f"shape: expected (Y, X) of at least {LEAST_SIDE} pixels each, got {shape}"
-        )
-    patient_rng, findings_rng, opacity_rng, film_rng, words_rng = np.random.default_rng(
-        seed
-    ).spawn(5)
-    found = (
-        draw_findings(findings_rng) if findings is None else check_findings(findings)
-    )
+        raise ValueError(f"shape: expected (Y, X) of at least {LEAST_SIDE} pixels each, got {shape}")
+    patient_rng, findings_rng, opacity_rng, film_rng, words_rng = np.random.default_rng(seed).spawn(5)
+    found = draw_findings(findings_rng) if findings is None else check_findings(findings)
     frame = Frame.draw(shape, patient_rng)
     build = Build.draw(patient_rng)
     thorax = build_thorax(frame, build, patient_rng)
@@ -98,9 +92,7 @@ def make_phantom(
     mask, filled = build_opacities(frame, thorax, found, opacity_rng)
     pixels = take_film(frame, thorax, bone, vessels, filled, film_rng)
     return Phantom(
-        scan=Scan(
-            pixels, spacing_mm=(frame.spacing_mm, frame.spacing_mm), modality="DX"
-        ),
+        scan=Scan(pixels, spacing_mm=(frame.spacing_mm, frame.spacing_mm), modality="DX"),
         mask=mask,
         lungs=thorax.lungs,
         report_text=describe_findings(found, "prose", words_rng),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from tmca_core.phantom.noise import smooth_noise
+
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -38,26 +40,21 @@ def build_vessels(frame: Frame, depth_mm: Map, rng: Generator) -> Map:
         points = _points(branches, rng)
         chord += _stamp(frame, points, branches.radius)
         branches = _split(branches, points[:, -1], rng)
+    chord += 2.5 * smooth_noise(frame, 5, rng)  # vessels and septa too fine to be told apart
     for x, y in HILA:
-        chord += 20 * np.exp(
-            -((frame.x - np.float32(x)) ** 2) / 240
-            - (frame.y - np.float32(y)) ** 2 / 420
-        )
-    return (chord * np.clip((depth_mm + 4) / 8, 0, 1)).astype(np.float32)
+        chord += 26 * np.exp(-((frame.x - np.float32(x)) ** 2) / 200 - (frame.y - np.float32(y)) ** 2 / 420)
+    return (chord * np.clip((depth_mm + 3) / 6, 0, 1)).astype(np.float32)
 
 
 def _trunks(rng: Generator) -> _Branches:
     """Return the first branches, fanned out from both hila, more of them downwards."""
-    fan = np.deg2rad(
-        np.linspace(-80, 84, TRUNKS)
-    )  # from steeply up to steeply down, towards the chest wall
+    fan = np.deg2rad(np.linspace(-80, 84, TRUNKS))  # from steeply up to steeply down, towards the chest wall
     heading = np.concatenate([np.pi - fan, fan]) + rng.normal(0, 0.12, 2 * TRUNKS)
     return _Branches(
-        start=np.repeat(np.array(HILA), TRUNKS, axis=0)
-        + rng.normal(0, 4, (2 * TRUNKS, 2)),
+        start=np.repeat(np.array(HILA), TRUNKS, axis=0) + rng.normal(0, 4, (2 * TRUNKS, 2)),
         heading=heading,
         length=rng.uniform(20, 32, 2 * TRUNKS),
-        radius=rng.uniform(2.2, 3.4, 2 * TRUNKS),
+        radius=rng.uniform(2.8, 4.2, 2 * TRUNKS),
     )
 
 
@@ -67,10 +64,7 @@ def _points(branches: _Branches, rng: Generator) -> NDArray[np.float64]:
     bend = rng.normal(0, 0.25, len(branches.heading))
     heading = branches.heading[:, None] + bend[:, None] * step
     direction = np.stack([np.cos(heading), np.sin(heading)], axis=-1)
-    return (
-        branches.start[:, None]
-        + direction * (branches.length[:, None] * step)[..., None]
-    )
+    return branches.start[:, None] + direction * (branches.length[:, None] * step)[..., None]
 
 
 def _split(branches: _Branches, ends: NDArray[np.float64], rng: Generator) -> _Branches:
@@ -85,17 +79,13 @@ def _split(branches: _Branches, ends: NDArray[np.float64], rng: Generator) -> _B
     )
 
 
-def _stamp(
-    frame: Frame, points: NDArray[np.float64], radius: NDArray[np.float64]
-) -> Map:
+def _stamp(frame: Frame, points: NDArray[np.float64], radius: NDArray[np.float64]) -> Map:
     """Return the blood of one generation: its volume dropped on the pixels and spread to its mean radius."""
     spacing = np.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
     volume = np.repeat(np.pi * radius**2 * spacing, SAMPLES) / frame.pixel_mm**2
     row, column = frame.to_pixels(points[..., 0].ravel(), points[..., 1].ravel())
     blood = _splat(frame.shape, row, column, volume)
-    return gaussian_filter(
-        blood, max(0.55 * float(radius.mean()) / frame.pixel_mm, 0.4), truncate=3.0
-    )
+    return gaussian_filter(blood, max(0.55 * float(radius.mean()) / frame.pixel_mm, 0.4), truncate=3.0)
 
 
 def _splat(
@@ -114,7 +104,5 @@ def _splat(
             )
             share = weight * (1 - np.abs(row - r)) * (1 - np.abs(column - c))
             on_film = (r >= 0) & (r < shape[0]) & (c >= 0) & (c < shape[1])
-            film += np.bincount(
-                r[on_film] * shape[1] + c[on_film], share[on_film], film.size
-            )
+            film += np.bincount(r[on_film] * shape[1] + c[on_film], share[on_film], film.size)
     return film.reshape(shape).astype(np.float32)

@@ -43,13 +43,13 @@ SINGLE = (
     "There is {a_noun} in the {place}.",
     "{Noun} projecting over the {place}, concerning for pneumonia.",
     "{Noun} involving the {place}.",
-    "The {place} shows {a_noun}.",
+    "The {place} {shows} {a_noun}.",
     "{Noun} within the {place}, likely infectious.",
 )
 BOTH = (
-    "Bilateral {zone} {noun}.",
-    "{Noun} in both lungs, {zone} predominant.",
-    "There is bilateral {zone} {noun}.",
+    "Bilateral {zone} zone {noun}.",
+    "{Noun} in both lungs, {zone} zone predominant.",
+    "There is bilateral {zone} zone {noun}.",
     "Bilateral {noun} in the {zone} zones.",
 )
 BOTH_WHOLE = (
@@ -85,9 +85,7 @@ DISTRACTORS = (
 )
 
 
-def describe_findings(
-    findings: Sequence[PhantomFinding], style: Style, rng: Generator
-) -> str:
+def describe_findings(findings: Sequence[PhantomFinding], style: Style, rng: Generator) -> str:
     """Return a report of the findings.
 
     Parameters
@@ -118,8 +116,7 @@ def _benchmark(findings: tuple[PhantomFinding, ...]) -> str:
     count = sum(len(finding.areas) for finding in findings)
     noun = "area" if count == 1 else "areas"
     lungs = " and ".join(
-        f"{'all' if finding.zones == ZONES else ' '.join(finding.zones)} {finding.side} lung"
-        for finding in findings
+        f"{'all' if finding.zones == ZONES else ' '.join(finding.zones)} {finding.side} lung" for finding in findings
     )
     return f"{reach} pulmonary infection, {COUNTS[count]} infected {noun}, {lungs}."
 
@@ -130,9 +127,7 @@ def _prose(findings: tuple[PhantomFinding, ...], rng: Generator) -> str:
     return " ".join(sentences + [DISTRACTORS[i] for i in extra])
 
 
-def _opacity_sentences(
-    findings: tuple[PhantomFinding, ...], rng: Generator
-) -> list[str]:
+def _opacity_sentences(findings: tuple[PhantomFinding, ...], rng: Generator) -> list[str]:
     zones = {finding.zones for finding in findings}
     if len(findings) > 1 and len(zones) == 1 and rng.random() < 0.8:
         return [_bilateral_sentence(findings, rng)]
@@ -148,9 +143,7 @@ def _bilateral_sentence(findings: tuple[PhantomFinding, ...], rng: Generator) ->
     order = list(NOUNS)
     weights = [order.index(finding.density) for finding in findings]
     if weights[0] != weights[1]:
-        side, other = (
-            f.side for f in (findings if weights[0] > weights[1] else findings[::-1])
-        )
+        side, other = (f.side for f in (findings if weights[0] > weights[1] else findings[::-1]))
         sentence = sentence[:-1] + _pick(MORE_ON, rng).format(side=side, other=other)
     return sentence
 
@@ -158,26 +151,18 @@ def _bilateral_sentence(findings: tuple[PhantomFinding, ...], rng: Generator) ->
 def _single_sentence(finding: PhantomFinding, rng: Generator) -> str:
     noun = _pick(NOUNS[finding.density], rng)
     article = "an" if noun[0] in "aeio" else "a"
-    a_noun = (
-        noun
-        if noun.endswith(("consolidation", "disease", "opacification"))
-        else f"{article} {noun}"
-    )
-    return _pick(SINGLE, rng).format(
-        Noun=_capital(noun), a_noun=a_noun, place=_place(finding, rng)
-    )
+    a_noun = noun if noun.endswith(("consolidation", "disease", "opacification")) else f"{article} {noun}"
+    place = _place(finding, rng)
+    shows = "show" if place.endswith("zones") else "shows"
+    return _pick(SINGLE, rng).format(Noun=_capital(noun), a_noun=a_noun, place=place, shows=shows)
 
 
 def _place(finding: PhantomFinding, rng: Generator) -> str:
     """Return words for the zones of one lung: zones, lobes where they fit, or the whole lung."""
     side = finding.side
     if finding.zones == ZONES:
-        return _pick(
-            (f"entire {side} lung", f"{side} lung diffusely", f"whole {side} lung"), rng
-        )
-    words = [
-        f"{side} {_join(finding.zones)} {'zone' if len(finding.zones) == 1 else 'zones'}"
-    ]
+        return _pick((f"entire {side} lung", f"{side} lung diffusely", f"whole {side} lung"), rng)
+    words = [f"{side} {_join(finding.zones)} {'zone' if len(finding.zones) == 1 else 'zones'}"]
     if finding.zones == ("lower",):
         words += [
             f"{side} lung base",
