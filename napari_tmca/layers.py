@@ -95,13 +95,14 @@ def add_mask(viewer: Viewer, mask: NDArray[np.uint8], scan: Scan, reference: Ima
     layer = Labels(
         mask.copy(),
         name=name,
-        opacity=0.5,
+        opacity=0.9,
         colormap=DirectLabelColormap(color_dict={None: (0.0, 0.6, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0), 1: MASK_COLOR}),
         features={"index": [0, 1], "name": ["background", "target"]},
         metadata={SCAN_KEY: scan},
         **_grid_of(reference),
     )
     layer.selected_label = 1
+    layer.contour = 1  # an outline, so that picture and heatmap stay visible under it
     viewer.add_layer(layer)
     return layer
 
@@ -123,12 +124,9 @@ def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, refe
 
 def write_into(layer: Labels, mask: NDArray[np.integer[Any]]) -> None:
     """Write a mask into a Labels layer as one step that Ctrl+Z takes back."""
-    current = np.asarray(layer.data)
-    with layer.block_history():
-        for value in np.unique(mask):
-            where = np.nonzero((mask == value) & (current != value))
-            if where[0].size:
-                layer.data_setitem(where, int(value))
+    where = np.nonzero(mask != np.asarray(layer.data))
+    if where[0].size:
+        layer.data_setitem(where, mask[where])
 
 
 def area_in_words(mask: NDArray[np.generic], spacing_mm: tuple[float, ...] | None) -> str:

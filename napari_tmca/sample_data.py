@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from napari_tmca.layers import scan_to_layer_data
-from napari_tmca.notify import report_error
-from tmca_core.errors import TmcaError
 from tmca_core.io import read_scan
 from tmca_core.phantom import make_phantom
 from tmca_core.samples import SAMPLES, fetch_sample
@@ -40,11 +38,7 @@ def radiograph_worsening() -> list[LayerData]:
 
 
 def _radiograph(name: str) -> list[LayerData]:
-    try:
-        scan = read_scan(fetch_sample(name))
-    except TmcaError as error:
-        report_error(error)
-        return [(None,)]  # type: ignore[list-item]  # npe2's way to say: nothing to add, already told
+    scan = read_scan(fetch_sample(name))
     data, attributes, kind = scan_to_layer_data(scan)
     attributes["name"] = f"Radiograph, {name}"
     attributes["metadata"]["report"] = SAMPLES[name].report

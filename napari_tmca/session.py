@@ -98,6 +98,7 @@ class Session:
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
         self._written_thresholds: list[float] = []
+        self._painted: NDArray[np.bool_] | None = None
         self._job: Job | None = None
         self._future: GuiFuture | None = None
         self._job_layer: weakref.ref[Image] | None = None
@@ -270,11 +271,12 @@ class Session:
         fits = layer is not None and before is not None and layer.data.shape == mask.shape and self._is_of(layer, scan)
         if layer is not None and fits and not self._edited(np.asarray(layer.data)).any():
             write_into(layer, mask)
-            self._written_thresholds = [segmentation.threshold]
+            self._start_tracking(segmentation)
             return ()
         name = _free_name(self._require_viewer(), MASK_NAME)
         new = add_mask(self._require_viewer(), mask, scan, reference, name)
-        self._mask_layer, self._written_thresholds = weakref.ref(new), [segmentation.threshold]
+        self._mask_layer = weakref.ref(new)
+        self._start_tracking(segmentation)
         return (f"Your edits in '{layer.name}' were kept; the new result is in '{name}'.",) if layer and fits else ()
 
     @staticmethod
@@ -301,7 +303,8 @@ class Session:
         if layer is not None and layer.data.shape == segmentation.logits.shape:
             current = np.asarray(layer.data)
             new = (segmentation.probability >= threshold).astype(current.dtype)
-            write_into(layer, np.where(self._edited(current), current, new))
+            self._painted = self._edited(current)
+            write_into(layer, np.where(self._painted, current, new))
             self._written_thresholds = [*self._written_thresholds[-8:], threshold]
         self.segmentation = replace(segmentation, threshold=threshold)
         self.result_changed.emit()
@@ -382,16 +385,20 @@ class Session:
             viewer.layers.move(viewer.layers.index(mask), len(viewer.layers))
             viewer.layers.selection.active = mask
 
+    def _start_tracking(self, segmentation: Segmentation) -> None:
+        self._written_thresholds = [segmentation.threshold]
+        self._painted = np.zeros(segmentation.logits.shape, dtype=bool)
+
     def _edited(self, current: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return where the layer differs from what was written into it.
+        """Return where somebody painted: what differs from the mask written into the layer, now or at a threshold before.
 
         Undo may have brought back the mask of an earlier threshold: of those written lately, the nearest counts.
         """
-        if self.segmentation is None:
+        if self.segmentation is None or self._painted is None:
             return np.zeros(current.shape, dtype=bool)
         probability = self.segmentation.probability
         candidates = [current != (probability >= threshold) for threshold in self._written_thresholds]
-        return min(candidates, key=lambda edited: int(edited.sum()))
+        return self._painted | min(candidates, key=lambda edited: int(edited.sum()))
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

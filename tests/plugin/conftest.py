@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Folder of a real network of 0.1 million random weights."""
+    import torch
+
+    from tmca_core.model.build import build_tmca_tiny
+    from tmca_core.model.checkpoint import save_model
+
+    torch.manual_seed(0)
+    model, architecture = build_tmca_tiny()
+    for enhancement in model.decoder.enhancements:
+        torch.nn.init.normal_(enhancement.gamma)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, architecture, folder, name="tiny", version="1")
+    return folder
+
+
+@pytest.fixture
+def session(make_napari_viewer, tiny_model):
+    """A session of a real viewer, with the tiny network."""
+    from napari_tmca.session import session_of
+
+    viewer = make_napari_viewer()
+    session = session_of(viewer)
+    session.model, session.device = str(tiny_model), "cpu"
+    yield session
+    session.cancel()
+    session.close()
+
+
+@pytest.fixture
+def phantom():
+    from tmca_core.phantom import make_phantom
+
+    return make_phantom(3, shape=(96, 80))
+
+
+@pytest.fixture
+def phantom_layer(session, phantom):
+    from napari.layers import Image
+
+    from napari_tmca.layers import scan_to_layer_data
+
+    data, attributes, _ = scan_to_layer_data(phantom.scan)
+    layer = session._viewer().add_layer(Image(data, **attributes))
+    session.choose_layer(layer)
+    session.set_report("Consolidation in the left lower zone. No pleural effusion. Hazy opacity at the right apex.")
+    return layer
