@@ -50,6 +50,7 @@ def layer_to_scan(layer: Image) -> Scan:
     ------
     StudyReadError
         If the layer has another number of axes than 2 or 3, or values that are not finite.
+
     """
     data = layer.data[0] if layer.multiscale else layer.data
     known = layer.metadata.get(SCAN_KEY)
@@ -79,6 +80,7 @@ def scan_of_metadata(attributes: Mapping[str, Any], shape: tuple[int, ...]) -> S
     ------
     GeometryError
         If the data no longer has the shape of its scan.
+
     """
     scan = attributes.get("metadata", {}).get(SCAN_KEY)
     if not isinstance(scan, Scan):

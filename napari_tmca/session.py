@@ -1,4 +1,4 @@
-"""The state of one viewer: which scan, which report, what came of it. The panel shows and edits this; scripts use it too.
+"""The state of one viewer: scan, report, and what came of them. The panel shows and edits this; scripts use it too.
 
 A session belongs to its viewer, not to the panel: closing the panel loses nothing.
 """
@@ -72,6 +72,7 @@ class Session:
     ----------
     viewer : Viewer
         Held weakly.
+
     """
 
     state_changed = Signal()
@@ -137,6 +138,7 @@ class Session:
         ------
         StudyReadError
             If it cannot be read.
+
         """
         data, attributes, _ = scan_to_layer_data(read_scan(Path(path)))
         layer = Image(data, **attributes)
@@ -223,7 +225,11 @@ class Session:
     def _scan_of(self, layer: Image) -> Scan:
         """Return the layer's scan, the same object for the same data, so that its features are computed once."""
         data = layer.data[0] if layer.multiscale else layer.data
-        if self._scan is None or self._scan.pixels is not data or self._scan.spacing_mm != layer_to_scan(layer).spacing_mm:
+        if (
+            self._scan is None
+            or self._scan.pixels is not data
+            or self._scan.spacing_mm != layer_to_scan(layer).spacing_mm
+        ):
             self._scan = layer_to_scan(layer)
         return self._scan
 
@@ -293,6 +299,7 @@ class Session:
         ------
         ValueError
             If the threshold is outside 0..1.
+
         """
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold: expected 0..1, got {threshold}")
@@ -323,6 +330,7 @@ class Session:
         ------
         ValueError
             If there is no such map, or nothing was segmented yet.
+
         """
         if self.segmentation is None:
             raise ValueError("segment before show_map")
@@ -340,6 +348,7 @@ class Session:
         ------
         StudyWriteError, GeometryError
             If there is no mask, or it cannot be written; a file of before is then unchanged.
+
         """
         layer = self.mask_layer
         if layer is None:
@@ -390,7 +399,7 @@ class Session:
         self._painted = np.zeros(segmentation.logits.shape, dtype=bool)
 
     def _edited(self, current: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return where somebody painted: what differs from the mask written into the layer, now or at a threshold before.
+        """Return where somebody painted: what differs from the mask that was written into the layer.
 
         Undo may have brought back the mask of an earlier threshold: of those written lately, the nearest counts.
         """

@@ -58,6 +58,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     ------
     StudyWriteError
         For every error of the operating system, in a sentence that says what is left at ``path``.
+
     """
     path = Path(path)
     try:

@@ -38,6 +38,7 @@ def attention_on_scan(
     ------
     ValueError
         If there is no such level, or no map for that sentence; the message lists what there is.
+
     """
     levels = _levels(segmentation, sentence)
     shape = segmentation.logits.shape
@@ -70,6 +71,7 @@ def resize_slices(maps: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[
     ------
     ValueError
         If the number of axes, or of slices, differs.
+
     """
     if maps.ndim != len(shape) or maps.shape[:-2] != shape[:-2]:
         raise ValueError(f"expected one map per slice of a scan of shape {shape}, got maps of shape {maps.shape}")

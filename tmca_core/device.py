@@ -19,8 +19,9 @@ def choose_device(name: str = "auto") -> torch.device:
     ------
     DeviceError
         If the name is unknown or this machine has no such device: nothing else is taken in its place.
+
     """
-    import torch  # noqa: PLC0415
+    import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":

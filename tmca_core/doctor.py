@@ -76,6 +76,7 @@ class Check:
         What was looked at and found.
     advice : str
         What to do; "" if nothing.
+
     """
 
     state: State

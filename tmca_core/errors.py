@@ -16,6 +16,7 @@ class TmcaError(Exception):
         What was expected and what came, in one sentence.
     hint : str, optional
         What to do next, in one sentence.
+
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:

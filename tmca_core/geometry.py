@@ -57,6 +57,7 @@ class NativeGrid:
         The grid holds one slice, and was read as (Y, X).
     header : object or None
         The source file's header, for the writer of the same format.
+
     """
 
     shape: tuple[int, ...]
@@ -102,6 +103,7 @@ def plan_reading(
         If the affine is not finite, or singular.
     ValueError
         If the shape has neither two nor three axes.
+
     """
     if len(shape) not in (2, 3):
         raise ValueError(f"expected a shape of 2 or 3 axes, got {shape}")
@@ -149,6 +151,7 @@ def reorient_to_reading(
         Native index to RAS millimetres, ``None`` where unknown.
     spatial_ndim : int
         How many leading axes are space, 2 or 3.
+
     """
     grid = plan_reading(array.shape[:spatial_ndim], affine_ras)
     return to_reading(array, grid), grid

@@ -42,6 +42,7 @@ def dice(prediction: ArrayLike, reference: ArrayLike) -> float:
     --------
     >>> dice([[1, 1, 0]], [[0, 1, 0]])
     0.6666666666666666
+
     """
     return score_case(prediction, reference).dice
 
@@ -55,6 +56,7 @@ def iou(prediction: ArrayLike, reference: ArrayLike) -> float:
     --------
     >>> iou([[1, 1, 0]], [[0, 1, 0]])
     0.5
+
     """
     return score_case(prediction, reference).iou
 
@@ -69,6 +71,7 @@ class CaseScore:
         Pixels in both masks, in the prediction, in the reference.
     is_on_stated_side : bool or None
         Whether the prediction lies mostly on the side that the report states; ``None`` if it does not state one side.
+
     """
 
     num_both: int
@@ -101,6 +104,7 @@ class Scores:
         Scores of all pixels together.
     side_accuracy : float or None
         Share of the one-sided reports whose mask lies mostly on the stated side; ``None`` without any such report.
+
     """
 
     n: int
@@ -118,6 +122,7 @@ class Scores:
         ------
         ValueError
             If there is no case.
+
         """
         cases = tuple(cases)
         if not cases:
@@ -152,6 +157,7 @@ def score_case(prediction: ArrayLike, reference: ArrayLike, stated_half: Half | 
     ------
     ValueError
         If the shapes differ.
+
     """
     predicted, target = np.asarray(prediction, dtype=bool), np.asarray(reference, dtype=bool)
     if predicted.shape != target.shape:
@@ -173,6 +179,7 @@ def is_mostly_in_half(mask: NDArray[np.bool_], half: Half) -> bool:
         The middle column of an odd width counts half to either side.
     half : {"left", "right"}
         Half of the *picture*.
+
     """
     per_column = np.asarray(mask, dtype=bool).reshape(-1, np.shape(mask)[-1]).sum(axis=0)
     from_middle = np.arange(per_column.size) - (per_column.size - 1) / 2
@@ -191,6 +198,7 @@ def stated_half_of_picture(report: Report, convention: SideConvention) -> Half |
         A report as `tmca_core.report.parse_report` reads it.
     convention : SideConvention
         What "left" means in it. The patient's left lies in the right half of the picture.
+
     """
     sides = frozenset[Half]().union(*(report.sentences[i].sides for i in report.used))
     if len(sides) != 1:

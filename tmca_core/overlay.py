@@ -36,6 +36,7 @@ def draw_overlay(scan: Scan, mask: NDArray[np.generic]) -> tuple[NDArray[np.uint
         RGB. Stretched so that its pixels are square where the spacing is known and is not the same in y and x.
     slice_index : int or None
         Z of the slice drawn, the one with most target (the middle one if there is none); ``None`` for a picture.
+
     """
     target = np.asarray(mask, dtype=bool)
     slice_index = None if scan.ndim == 2 else fullest_slice(target)

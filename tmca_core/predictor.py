@@ -65,12 +65,12 @@ class Predictor:
         For the threshold and the provenance.
     device : torch.device
         Where it computes.
+
     """
 
-    def __init__(
-        self, model: Tmca, architecture: TmcaArchitecture, info: ModelInfo, device: torch.device
-    ) -> None:
-        self.model = model.to(device=device, memory_format=torch.channels_last)
+    def __init__(self, model: Tmca, architecture: TmcaArchitecture, info: ModelInfo, device: torch.device) -> None:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.model = model.to(device)
         self.preprocess = architecture.preprocess
         self.info = info
         self.device = device
@@ -95,6 +95,7 @@ class Predictor:
             If there is no such model, or it is damaged or unsafe.
         DeviceError
             If this machine has no such device.
+
         """
         chosen = choose_device(device)
         return cls(*load_model(find_model(model)), chosen)
@@ -106,9 +107,12 @@ class Predictor:
         ------
         StudyReadError
             If the scan has no pixel, or values that are NaN or infinite.
+
         """
         if min(scan.shape) == 0:
-            raise StudyReadError(f"Expected an image with pixels, got shape {scan.shape}.", hint="Choose another image.")
+            raise StudyReadError(
+                f"Expected an image with pixels, got shape {scan.shape}.", hint="Choose another image."
+            )
         if np.issubdtype(scan.pixels.dtype, np.inexact) and not np.isfinite(scan.pixels).all():
             raise StudyReadError(
                 "Expected finite pixel values, got NaN or infinity in the image.",
@@ -155,6 +159,7 @@ class Predictor:
             If no scan is set, or the threshold is outside 0..1.
         CheckpointError
             If the network answers with numbers that are not finite.
+
         """
         if self._scan is None:
             raise ValueError("set_scan before predict")

@@ -13,9 +13,7 @@ from platformdirs import user_cache_path
 
 from tmca_core.errors import SampleDataError
 
-BASE_URL = (
-    "https://raw.githubusercontent.com/s-mostafa-a/covid-chestxray-dataset/173779df5bb2ab06fa1dc7f84ee9a212c759464b/images/"
-)
+BASE_URL = "https://raw.githubusercontent.com/s-mostafa-a/covid-chestxray-dataset/173779df5bb2ab06fa1dc7f84ee9a212c759464b/images/"
 LICENCE, DOI = "CC BY 4.0", "10.1186/s41182-020-00203-0"
 TIMEOUT_S = 20
 
@@ -65,10 +63,11 @@ def fetch_sample(name: str, *, base_url: str = BASE_URL) -> Path:
     ------
     SampleDataError
         If there is no such sample, it cannot be fetched, its checksum differs, or the cache cannot be written.
+
     """
     if name not in SAMPLES:
         raise SampleDataError(f"Sample '{name}': expected one of {', '.join(SAMPLES)}.", hint="Choose one of these.")
-    import pooch  # noqa: PLC0415  (needs network; only for those who ask)
+    import pooch
 
     sample, cache = SAMPLES[name], user_cache_path("napari-tmca")
     pooch.get_logger().setLevel("ERROR")

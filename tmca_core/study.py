@@ -52,6 +52,7 @@ class Scan:
         What is needed to write a mask back on the file's own grid, header included.
     notes : tuple of str
         Every decision the reader took, in sentences ("alpha channel dropped", "MONOCHROME1 inverted").
+
     """
 
     pixels: NDArray[np.generic]
@@ -92,6 +93,7 @@ class Sentence:
         Whether every finding in it is denied ("no consolidation").
     is_about_picture : bool
         ``False`` for history, technique and the like: shown, and not given to the network.
+
     """
 
     start: int
@@ -115,6 +117,7 @@ class Report:
         In order of appearance. Empty for blank text: the network then works in image-only mode.
     notes : tuple of str
         What the reader of the report should know ("control characters ignored", "very short report").
+
     """
 
     text: str
@@ -149,6 +152,7 @@ class Provenance:
         Seconds for "image" (0 when cached) and "report".
     network_shape : tuple of int
         (H, W) at which the network saw each slice.
+
     """
 
     model_name: str
@@ -172,7 +176,7 @@ class Segmentation:
         Probability from which a pixel belongs to the mask, 0..1.
     attention : tuple of NDArray[np.float32]
         One per level, fine to coarse (level 1 at stride 4 ... level 4 at stride 32), each at its own resolution
-        (h, w) or (Z, h, w), 0..1: the whole report's map. Use ``tmca_core.attention.attention_on_scan`` to bring one on the
+        (h, w) or (Z, h, w), 0..1: the whole report's map. ``tmca_core.attention.attention_on_scan`` brings one on the
         scan's grid.
     sentence_attention : tuple of tuple of NDArray[np.float32]
         ``sentence_attention[i][l]``: the same for sentence ``report.used[i]`` alone. Empty without a report.
@@ -180,6 +184,7 @@ class Segmentation:
         What was asked; ``None`` in image-only mode.
     messages : tuple of str
         What the user should know ("no report: image-only mode").
+
     """
 
     logits: NDArray[np.float32]

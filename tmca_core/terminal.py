@@ -21,6 +21,7 @@ class ProgressLine:
     ----------
     stream : TextIO, optional
         Where to write; stderr by default.
+
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -37,12 +37,13 @@ class TmcaWidget(QWidget):
     ----------
     napari_viewer : Viewer
         Given by napari.
+
     """
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session_of(napari_viewer)
-        self.image = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
+        self.image: Any = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
         self.report = ReportWidget()

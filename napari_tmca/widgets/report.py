@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from tmca_core.study import Report, Sentence
 
 PLACEHOLDER = (
-    "Paste the report here.\n\nSides are the patient's: \u201cleft\u201d is the patient's left, at the right of a radiograph. "
-    "Without a report the picture alone is segmented."
+    "Paste the report here.\n\nSides are the patient's: \u201cleft\u201d is the patient's left, at the right of a "
+    "radiograph. Without a report the picture alone is segmented."
 )
 
 
 class ReportWidget(QWidget):
     """Shows and edits a `Report`.
 
-    `textChanged` tells of typing and pasting, `sentenceToggled` of a click on a sentence (index, use it). Setting a value
-    emits nothing.
+    `textChanged` tells of typing and pasting, `sentenceToggled` of a click on a sentence (index, use it). Setting a
+    value emits nothing.
     """
 
     textChanged = Signal(str)
@@ -57,7 +57,7 @@ class ReportWidget(QWidget):
         self._list.setMaximumHeight(170)
         self._list.setAccessibleName("Sentences")
         self._list.setToolTip(
-            "Ticked sentences are given to the network. Struck through: nothing is found there. Untick or tick to overrule."
+            "Ticked sentences are given to the network; struck through ones deny their findings. A click overrules."
         )
         self._notes = QLabel()
         self._notes.setWordWrap(True)

@@ -35,6 +35,7 @@ class ResultWidget(QWidget):
     ----------
     session : Session
         Of the viewer.
+
     """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -49,7 +50,9 @@ class ResultWidget(QWidget):
         self.threshold.setSingleStep(0.01)
         self.threshold.setDecimals(2)
         self.threshold.setValue(0.5)
-        self.threshold.setToolTip("Probability from which a pixel belongs to the mask. Painted pixels stay as they are.")
+        self.threshold.setToolTip(
+            "Probability from which a pixel belongs to the mask. Painted pixels stay as they are."
+        )
         self.sentence = QComboBox()
         self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.sentence.setToolTip("Whose attention map is shown: the whole report's, or one sentence's")

@@ -64,7 +64,7 @@ def test_the_model_s_own_threshold_holds_unless_another_is_given(predictor):
     predictor.set_scan(Scan(picture((64, 64))))
     assert predictor.predict(None).threshold == 0.45
     assert predictor.predict(None, threshold=1.0).mask.sum() == 0
-    with pytest.raises(ValueError, match="expected 0..1"):
+    with pytest.raises(ValueError, match=r"expected 0..1"):
         predictor.predict(None, threshold=1.5)
 
 
@@ -160,7 +160,9 @@ def test_ten_thousand_words_are_answered(predictor):
     assert len(found.sentence_attention) == 1111
 
 
-@pytest.mark.parametrize(("name", "match"), [("tpu", "expected one of auto"), ("cuda", "not available on this machine")])
+@pytest.mark.parametrize(
+    ("name", "match"), [("tpu", "expected one of auto"), ("cuda", "not available on this machine")]
+)
 def test_a_missing_device_is_never_replaced_silently(name, match, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=match):

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("napari_tmca", "tmca_core", "napari.yaml", "pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "LICENSE-WEIGHTS")
+SOURCES = (
+    "napari_tmca",
+    "tmca_core",
+    "napari.yaml",
+    "pyproject.toml",
+    "hatch_build.py",
+    "README.md",
+    "LICENSE",
+    "LICENSE-WEIGHTS",
+)
 DISCOVER = (
     "from npe2 import PluginManager; pm = PluginManager(); pm.discover(include_npe1=False); "
     "m = pm.get_manifest('napari-tmca'); print(m.display_name, len(m.contributions.widgets)); "

@@ -27,7 +27,9 @@ def test_importing_every_module_of_the_plugin_leaves_torch_out():
 
 
 def test_reading_a_scan_needs_no_torch_and_no_gui():
-    loaded = loaded_after("import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples")
+    loaded = loaded_after(
+        "import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples"
+    )
     assert not {"torch", "transformers", "napari", "qtpy", "magicgui"} & loaded
 
 

@@ -111,7 +111,7 @@ def test_the_threshold_acts_at_once_and_only_where_nobody_painted(session, phant
     assert np.array_equal(layer.data, before)
     session.set_threshold(0.6)
     assert layer.data[5, 5] == painted
-    with pytest.raises(ValueError, match="expected 0..1"):
+    with pytest.raises(ValueError, match=r"expected 0..1"):
         session.set_threshold(2.0)
 
 
@@ -149,7 +149,7 @@ def test_saving_and_reading_back_gives_the_same_mask(session, phantom_layer, tmp
 
 
 def test_saving_without_a_mask_is_one_sentence(session, tmp_path):
-    with pytest.raises(StudyWriteError, match="There is no mask to save. Press Segment first"):
+    with pytest.raises(StudyWriteError, match=r"There is no mask to save. Press Segment first"):
         session.save_labels(tmp_path / "m.png")
 
 

@@ -30,9 +30,7 @@ class AugmentConfig(BaseModel):
     noise: float = Field(default=0.02, ge=0)
 
 
-def augment(
-    images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return moved and re-exposed pictures with their masks.
 
     Parameters
@@ -45,6 +43,7 @@ def augment(
         Ranges.
     generator : torch.Generator
         On the CPU; the only source of chance.
+
     """
     grid = affine_grid(_matrices(len(images), config, generator), list(masks.shape), align_corners=False)
     images = grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -39,6 +39,7 @@ class Case:
         Patient, or group of near-duplicate images, that must not stand in two splits.
     side_convention : SideConvention
         What "left" means in ``text``.
+
     """
 
     id: str
@@ -65,6 +66,7 @@ class Dataset:
         All splits, in the folder's own order.
     notes : tuple of str
         Every decision taken while reading, in sentences ("sides converted", "3 images stand in no split").
+
     """
 
     folder: Path
@@ -86,6 +88,7 @@ class Dataset:
         ------
         DatasetError
             If the folder has no such split.
+
         """
         cases = tuple(case for case in self.cases if case.split == name)
         if not cases:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmca_core.data.layouts import LAYOUTS, Layout
-from tmca_core.data.layouts._interim import read_mask
 from tmca_core.errors import DatasetError
+from tmca_core.io import read_mask
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -33,6 +33,7 @@ def open_dataset(folder: str | PathLike[str], layout: str = "auto") -> Dataset:
     ------
     DatasetError
         If the folder is not there, has no known layout, or is incomplete (everything missing named at once).
+
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -78,6 +79,7 @@ def read_reference(case: Case) -> NDArray[np.bool_]:
         If the case has no reference.
     StudyReadError
         If the file cannot be read as a mask.
+
     """
     if case.mask is None:
         raise DatasetError(

@@ -38,6 +38,7 @@ class Sample:
         0 or 1.
     sentences : tuple of str
         What the network is told; empty for a case without a report.
+
     """
 
     image: Tensor

@@ -30,6 +30,7 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
     ------
     DatasetError
         If the file is no such table, has no row, or repeats an id.
+
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -40,6 +40,7 @@ def read_dataset(path: Path, *, is_header_only: bool = False) -> Dataset:
     ------
     StudyReadError
         If the file is no such file.
+
     """
     try:
         with warnings.catch_warnings():
@@ -76,6 +77,7 @@ def check_image(name: str, dataset: Dataset) -> None:
     ------
     StudyReadError
         That says what it is instead, or what is missing.
+
     """
     sop_class = _sop_class(dataset)
     if sop_class in _NOT_SCANS:

@@ -42,6 +42,7 @@ class Frames:
         Colour; MONOCHROME1, in which high values are dark.
     notes : tuple of str
         What was done.
+
     """
 
     values: Pixels
@@ -58,6 +59,7 @@ def decode(name: str, dataset: Dataset) -> Frames:
     ------
     StudyReadError
         If no decoder is installed for the transfer syntax, or the pixel data is damaged, or means no picture.
+
     """
     stored, photometric = _decode_pixels(name, dataset)
     if photometric == "PALETTE COLOR":
@@ -80,6 +82,7 @@ def join(frames: Iterable[Frames]) -> Frames:
     ------
     ValueError
         If some are colour or inverted and others are not.
+
     """
     every = list(frames)
     if len({(f.is_rgb, f.is_inverted) for f in every}) != 1:

@@ -36,6 +36,7 @@ class Plane:
         Unit vectors of increasing column and of increasing row index.
     spacing_mm : tuple of float
         (y, x).
+
     """
 
     label: str
@@ -78,6 +79,7 @@ def stack(name: str, planes: Sequence[Plane]) -> tuple[list[int], NDArray[np.flo
     ------
     GeometryError
         If the slices differ in direction or spacing, lie at one place, leave gaps, or are sheared by a gantry tilt.
+
     """
     first = planes[0]
     for plane in planes:

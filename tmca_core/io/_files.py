@@ -73,6 +73,7 @@ def file_size(path: Path) -> int:
     ------
     StudyReadError
         If there is no such file, it is no regular file, it may not be read, or it is empty.
+
     """
     try:
         status = os.stat(path)
@@ -105,6 +106,7 @@ def sniff(path: Path) -> tuple[Kind, tuple[str, ...]]:
     ------
     StudyReadError
         If the file cannot be read, or its content is of no kind known here.
+
     """
     file_size(path)
     kind = _kind_of(_head(path), path)

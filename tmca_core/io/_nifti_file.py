@@ -33,6 +33,7 @@ def load_image(path: Path, kind: Kind) -> nib.analyze.AnalyzeImage:
     ------
     StudyReadError
         If bytes are missing, the checksum is wrong, or the header declares no image or more than the file can hold.
+
     """
     if kind == Kind.NIFTI_PAIR:
         return _load_pair(path)

@@ -34,6 +34,7 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
     ------
     StudyReadError
         If there is no pixel, no finite value, or values that are complex or too large.
+
     """
     if pixels.size == 0:
         raise StudyReadError(f"{name}: expected an image with pixels, got shape {pixels.shape}.")

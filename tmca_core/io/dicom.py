@@ -42,6 +42,7 @@ def read_dicom(path: Path) -> Scan:
         If the file is no image, damaged, incomplete, or in a compression that nothing here decodes.
     GeometryError
         If the frames have positions that make no regular volume.
+
     """
     try:
         dataset = read_dataset(path)
@@ -70,6 +71,7 @@ def read_dicom_folder(folder: Path) -> Scan:
         If there is no slice, more than one series, a damaged slice, or one of another size or kind.
     GeometryError
         If the slices have no positions, or positions that make no regular volume.
+
     """
     try:
         slices, notes = _series_in(folder)

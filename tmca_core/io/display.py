@@ -25,6 +25,7 @@ def to_display(scan: Scan) -> NDArray[np.uint8]:
     Returns
     -------
     NDArray[np.uint8], shape of ``scan.pixels``
+
     """
     pixels = scan.pixels
     if scan.is_rgb and pixels.dtype == np.uint8:
@@ -53,6 +54,7 @@ def with_heat(scan: Scan, attention: NDArray[np.float32]) -> NDArray[np.uint8]:
     -------
     NDArray[np.uint8], shape of the scan plus 3
         RGB.
+
     """
     grey = to_display(scan)
     base = (grey if scan.is_rgb else np.repeat(grey[..., np.newaxis], 3, axis=-1)).astype(np.float32)

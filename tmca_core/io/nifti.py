@@ -53,6 +53,7 @@ def read_nifti(path: Path, kind: Kind) -> Scan:
         If the file is damaged or incomplete, or holds several volumes or values that are no image.
     GeometryError
         If the affine is singular or not finite.
+
     """
     try:
         image = load_image(path, kind)

@@ -48,6 +48,7 @@ def read_raster(path: Path, kind: Kind) -> Scan:
     ------
     StudyReadError
         If the picture is damaged, incomplete, or too large to be one.
+
     """
     data = read_bytes(path)
     if kind == Kind.PNG:

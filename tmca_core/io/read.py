@@ -41,6 +41,7 @@ def read_scan(path: Path | str) -> Scan:
         If it cannot be read, or is not one image or volume of finite numbers. No part of a damaged file is returned.
     GeometryError
         If its affine or its slice positions describe no real grid.
+
     """
     path = Path(path)
     if path.is_dir():
@@ -69,6 +70,7 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
         If it cannot be read, or holds fractions, or is DICOM.
     GeometryError
         If its affine describes no real grid.
+
     """
     path = Path(path)
     kind, _ = sniff(path)

@@ -37,6 +37,7 @@ def read_tiff(path: Path) -> Scan:
     ------
     StudyReadError
         If the file is damaged or incomplete, or its pages are not one picture or one stack of slices.
+
     """
     size = file_size(path)
     try:

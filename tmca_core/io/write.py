@@ -51,6 +51,7 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
         If the suffix does not fit the scan, or the file cannot be written; an old file is then unchanged.
     ValueError
         If the mask holds fractions, or labels outside 0..65535.
+
     """
     path = Path(path)
     _check_target(path, mask.shape, scan)
@@ -78,6 +79,7 @@ def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -
         As for `write_mask`.
     ValueError
         If a value is NaN or outside 0..1.
+
     """
     path = Path(path)
     _check_target(path, values.shape, scan)
@@ -109,6 +111,7 @@ def write_overlay(
         If mask or attention have another shape than the scan.
     StudyWriteError
         If the suffix is another, or the file cannot be written; an old file is then unchanged.
+
     """
     path = Path(path)
     if suffix_of(path) != ".png":
@@ -131,6 +134,7 @@ def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
         If the file cannot be written; an old file is then unchanged.
     ValueError, TypeError
         If a number is NaN or infinite, or a value has no JSON form; nothing is written.
+
     """
     text = json.dumps(mapping, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     with atomic_write(path) as file:

@@ -51,6 +51,7 @@ class MultiLevelAlignment(nn.Module):
         Start of tau, learned.
     target_temperature : float
         tau_s.
+
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class MultiLevelAlignment(nn.Module):
             Cases without a report take no part in L_soft: they have no words to be told apart by.
         targets : Tensor, shape (B, 1, H, W)
             Y.
+
         """
         zero = report_vectors.float().sum() * 0.0
         soft, pixel = [], []
@@ -105,14 +107,12 @@ class MultiLevelAlignment(nn.Module):
             z, e = report_vectors.float(), report_embeddings.float()
             for level in self.levels:
                 g = pixel_embeddings[level - 1].float()
-                y = adaptive_avg_pool2d(targets.float(), g.shape[-2:])
+                y = adaptive_avg_pool2d(targets.float(), (g.shape[-2], g.shape[-1]))
                 if self.use_soft:
                     soft.append(self._soft_loss(g, z, e, has_report, y))
                 if self.use_pixel:
                     pixel.append(pixel_loss(g, z, y, self.temperature))
-        return AlignmentLosses(
-            torch.stack(soft).mean() if soft else zero, torch.stack(pixel).mean() if pixel else zero
-        )
+        return AlignmentLosses(torch.stack(soft).mean() if soft else zero, torch.stack(pixel).mean() if pixel else zero)
 
     def _soft_loss(self, g: Tensor, z: Tensor, e: Tensor, has_report: Tensor, y: Tensor) -> Tensor:
         takes_part = has_report & (y.flatten(1).sum(1) > 0)
@@ -150,6 +150,7 @@ def soft_contrast_loss(
         tau.
     softness, target_temperature : float
         rho and tau_s.
+
     """
     losses = []
     for d, s in ((distances, similarities), (distances.T, similarities.T)):
@@ -176,6 +177,7 @@ def pixel_loss(
         Y_l, 0..1.
     temperature : Tensor or float
         tau.
+
     """
     scores = torch.einsum("bdhw,bd->bhw", pixel_embeddings, report_vectors).flatten(1) / temperature  # (B, hw)
     inside = targets.flatten(1)

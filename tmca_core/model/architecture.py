@@ -59,7 +59,7 @@ class EnhancementArchitecture(_Frozen):
 
 
 class AlignmentArchitecture(_Frozen):
-    """Multi-level alignment and TSDM; every part has its switch. See `tmca_core.model.alignment.MultiLevelAlignment`."""
+    """Multi-level alignment and TSDM, a switch per part: `tmca_core.model.alignment.MultiLevelAlignment`."""
 
     enabled: bool = True
     levels: tuple[Literal[1, 2, 3, 4], ...] = (1, 2, 3, 4)

@@ -50,6 +50,7 @@ class PositionCode(nn.Module):
         Channels of the feature map that the code is added to.
     num_frequencies : int
         Octaves, from half a period over the picture upwards.
+
     """
 
     def __init__(self, channels: int, *, num_frequencies: int = 4) -> None:
@@ -67,6 +68,7 @@ class PositionCode(nn.Module):
         extent : tuple of float
             Share of the (height, width) of the padded picture that the unpadded one covers, so that padding moves no
             coordinate.
+
         """
         weight = self.project.weight
         y = _centres(height, extent[0], weight)

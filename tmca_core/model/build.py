@@ -49,6 +49,7 @@ def build_tmca(architecture: TmcaArchitecture, vocabulary: Sequence[str]) -> Tmc
     ------
     ValueError
         If the vocabulary's size is not the architecture's.
+
     """
     text, image = architecture.text_encoder, architecture.image_encoder
     if len(vocabulary) != text.vocab_size:
@@ -92,6 +93,7 @@ def build_tmca_base(
     ------
     CheckpointError
         If a folder lacks a file, or its tensors do not fit.
+
     """
     bert, convnext = read_bert(text_source), read_convnext(image_source)
     architecture = TmcaArchitecture(
@@ -124,6 +126,7 @@ def build_tmca_compact(
         Other than the defaults, for an ablation.
     num_trainable_layers : int
         Layers of the BERT, from the top, that training changes.
+
     """
     bert = read_bert(text_source)
     text = bert.architecture.model_copy(update={"num_trainable_layers": num_trainable_layers})

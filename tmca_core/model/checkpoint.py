@@ -45,6 +45,7 @@ class ModelInfo:
         Probability that separates target from background, chosen on validation data.
     figures, training : Mapping
         What was measured, and what it was trained on.
+
     """
 
     name: str
@@ -85,6 +86,7 @@ def find_model(model: str | Path) -> Path:
     ------
     CheckpointError
         If there is no such model, or a pickle is offered.
+
     """
     path = Path(model).expanduser()
     if path.suffix.lower() in _PICKLES:
@@ -97,7 +99,9 @@ def find_model(model: str | Path) -> Path:
             return root / str(model)
     if path.is_dir():
         return path
-    raise CheckpointError(f"Model '{model}': expected an installed model or a folder, and found neither.", hint=_known())
+    raise CheckpointError(
+        f"Model '{model}': expected an installed model or a folder, and found neither.", hint=_known()
+    )
 
 
 def read_manifest(folder: Path) -> ModelInfo:
@@ -107,6 +111,7 @@ def read_manifest(folder: Path) -> ModelInfo:
     ------
     CheckpointError
         If it is missing, damaged, incomplete, or made by a newer version of this program.
+
     """
     manifest = _read_json(folder / MANIFEST)
     if manifest.get("format", 0) > FORMAT:
@@ -138,6 +143,7 @@ def verify(info: ModelInfo) -> None:
     ------
     CheckpointError
         If a file is missing or its sha256 differs.
+
     """
     for name in (CONFIG, VOCABULARY, WEIGHTS):
         expected, found = info.sha256.get(name, "none"), sha256_of(info.folder / name)
@@ -175,10 +181,10 @@ def save_model(
 
     The manifest is written last, so that a folder with a manifest is whole.
     """
-    import torch  # noqa: PLC0415
-    from safetensors.torch import save  # noqa: PLC0415
+    import torch
+    from safetensors.torch import save
 
-    from tmca_core.atomic import atomic_write  # noqa: PLC0415
+    from tmca_core.atomic import atomic_write
 
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -215,14 +221,15 @@ def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     CheckpointError
         If the folder is no model, a file is missing, damaged or unsafe, tensors do not fit the architecture, or weights
         are not finite.
+
     """
     info = read_manifest(folder)
     verify(info)
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.torch import load_file  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-    from tmca_core.model.build import build_tmca  # noqa: PLC0415
-    from tmca_core.model.hub import read_vocabulary  # noqa: PLC0415
+    from tmca_core.model.build import build_tmca
+    from tmca_core.model.hub import read_vocabulary
 
     architecture = _read_architecture(folder / CONFIG)
     model = build_tmca(architecture, read_vocabulary(folder / VOCABULARY))
@@ -246,7 +253,7 @@ def _bundled_folder() -> Path:
 
 def _known() -> str:
     names = ", ".join(model.name for model in list_models()) or "none"
-    return f"Installed: {names}. Give one of these, or the folder of a model; copy a folder to {models_folder()} to install it."
+    return f"Installed: {names}. Give one of these, or the folder of a model."
 
 
 def _read_json(path: Path) -> dict[str, Any]:

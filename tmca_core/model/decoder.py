@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tmca_core.model.blocks import ConvNeXtBlock, conv_bn_gelu
-from tmca_core.model.enhancement import Enhanced, TargetEnhancement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tmca_core.model.enhancement import Enhanced, TargetEnhancement
     from tmca_core.model.image_encoder import ImageFeatures
     from tmca_core.model.text_encoder import ReportEmbedding
 
@@ -57,6 +56,7 @@ class Decoder(nn.Module):
         ConvNeXt blocks per merge.
     kernel_sizes : sequence of int, length 4
         As in the encoder.
+
     """
 
     def __init__(
@@ -125,11 +125,12 @@ def level_attention(decoder: Decoder, levels: Sequence[Enhanced], text_vectors: 
     -------
     list of Tensor
         One per level, (S, 1, h, w), 0..1.
+
     """
     if decoder.enhancements is None:
         return []
     maps = []
     for enhancement, level in zip(decoder.enhancements, levels, strict=True):
         embeddings = level.pixel_embeddings.expand(len(text_vectors), -1, -1, -1)
-        maps.append(torch.as_tensor(enhancement.attention(embeddings, text_vectors)))
+        maps.append(cast("TargetEnhancement", enhancement).attention(embeddings, text_vectors))
     return maps

@@ -27,6 +27,7 @@ class Enhanced:
         g_l.
     attention : Tensor, shape (B, 1, h, w)
         A_l, 0..1.
+
     """
 
     features: Tensor
@@ -45,6 +46,7 @@ class CrossAttention(nn.Module):
         d, size of a token embedding.
     dim, num_heads : int
         Size of the attention and its number of heads.
+
     """
 
     def __init__(self, channels: int, text_dim: int, *, dim: int, num_heads: int) -> None:
@@ -70,6 +72,7 @@ class CrossAttention(nn.Module):
         Returns
         -------
         Tensor, shape (B, C, h, w)
+
         """
         height, width = x.shape[-2:]
         pixels = self.norm(x.flatten(2).transpose(1, 2))  # (B, hw, C)
@@ -99,6 +102,7 @@ class TargetEnhancement(nn.Module):
         d_a, the space in which pixels and reports are compared.
     attention_dim, num_heads : int
         Of the cross-attention.
+
     """
 
     def __init__(
@@ -127,6 +131,7 @@ class TargetEnhancement(nn.Module):
             z.
         extent : tuple of float
             See `PositionCode`.
+
         """
         placed = features + self.position(*features.shape[-2:], extent).to(features.dtype)
         embeddings = normalize(self.to_align(placed), dim=1)

@@ -42,6 +42,7 @@ class PretrainedSource:
         A local folder, or a hub id such as "facebook/convnext-tiny-224".
     revision : str or None
         Commit or tag on the hub; required there, so that the same call gives the same weights next year.
+
     """
 
     location: str | Path
@@ -59,7 +60,7 @@ class PretrainedSource:
                 f"{self.location}: this is no folder on this machine, and a hub id needs a pinned revision.",
                 hint="Give the path of a folder that holds the weights, or the revision (a commit or tag of the hub).",
             )
-        from huggingface_hub import snapshot_download  # noqa: PLC0415  (needs network; only for those who ask)
+        from huggingface_hub import snapshot_download
 
         patterns = ["config.json", "vocab.txt", "tokenizer_config.json", WEIGHTS_FILE, PICKLE_FILE]
         try:
@@ -97,6 +98,7 @@ def read_bert(source: PretrainedSource) -> PretrainedBert:
     ------
     CheckpointError
         If a file is missing or damaged, or the vocabulary's size is not the one in the configuration.
+
     """
     folder = source.folder()
     config, vocabulary = read_json(folder / "config.json"), read_vocabulary(folder / "vocab.txt")
@@ -119,6 +121,7 @@ def read_convnext(source: PretrainedSource) -> PretrainedImageBackbone:
     ------
     CheckpointError
         If a file is missing or damaged, or the configuration is no four-stage ConvNeXt.
+
     """
     folder = source.folder()
     config = read_json(folder / "config.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class ImageFeatures:
         ``levels[l - 1]`` is level l, (B, C_l, H/s, W/s) at stride s = 4, 8, 16, 32.
     image_shape : tuple of int
         (H, W) of the picture before padding to the stride.
+
     """
 
     detail: Tensor
@@ -60,6 +62,7 @@ class CompactConvNeXt(nn.Module):
         first stage uses 3 and the context comes from the coarser ones.
     detail_channels : int
         Channels at stride 2.
+
     """
 
     stride = 32
@@ -77,9 +80,7 @@ class CompactConvNeXt(nn.Module):
         self.detail_channels = detail_channels
         self.stem = conv_bn_gelu(3, detail_channels, stride=2)
         widths = (detail_channels, *channels)
-        self.downsamples = nn.ModuleList(
-            conv_bn_gelu(before, after, stride=2) for before, after in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.downsamples = nn.ModuleList(conv_bn_gelu(before, after, stride=2) for before, after in pairwise(widths))
         self.stages = nn.ModuleList(
             nn.Sequential(*(ConvNeXtBlock(width, kernel_size=kernel) for _ in range(depth)))
             for width, depth, kernel in zip(channels, depths, kernel_sizes, strict=True)
@@ -104,6 +105,7 @@ class PretrainedConvNeXt(nn.Module):
         With four stages at strides 4, 8, 16, 32.
     detail_channels : int
         Channels at stride 2.
+
     """
 
     stride = 32

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
 from torch.nn.functional import binary_cross_entropy_with_logits
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def dice_loss(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
@@ -18,6 +22,7 @@ def dice_loss(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor
         Logits, and targets 0..1.
     smooth : float
         Added to numerator and denominator, in pixels.
+
     """
     probabilities = logits.float().sigmoid().flatten(1)
     reference = targets.float().flatten(1)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def intensity_window(pixels: NDArray[np.generic], preprocess: PreprocessArchitecture) -> tuple[float, float]:
     """Return the robust lowest and highest value of a whole scan, in its own units."""
     values = pixels.reshape(-1)
-    values = values[:: max(values.size // 1_000_000, 1)].astype(np.float64)
-    low, high = np.percentile(values, [preprocess.low_percentile, preprocess.high_percentile])
+    sample: NDArray[np.float64] = values[:: max(values.size // 1_000_000, 1)].astype(np.float64)
+    low, high = np.percentile(sample, [preprocess.low_percentile, preprocess.high_percentile])
     return float(low), float(high)
 
 
@@ -33,6 +33,7 @@ def standardise(pixels: NDArray[np.generic], window: tuple[float, float]) -> NDA
         Slices.
     window : tuple of float
         See `intensity_window`; one for the whole scan.
+
     """
     clipped = np.clip(pixels.astype(np.float32), *window)
     axes = tuple(range(1, clipped.ndim))

@@ -34,6 +34,7 @@ def prune_bert(source: PretrainedSource, out: Path, *, num_layers: int, num_comm
     num_common : int
         Size of the vocabulary's head that is kept; BERT's is sorted by frequency. Beyond it continuation pieces and
         medical words stay, so that any text can still be spelled.
+
     """
     bert = read_bert(source)
     kept = kept_word_pieces(bert.vocabulary, medical_words(), num_common=num_common)
@@ -66,7 +67,7 @@ def kept_word_pieces(vocabulary: Sequence[str], words: AbstractSet[str], *, num_
 
 def medical_words() -> frozenset[str]:
     """Return the words in the concept names of the coding schemes that pydicom carries (SNOMED CT, DCM, RadLex...)."""
-    from pydicom.sr.codedict import codes  # noqa: PLC0415  (a large table)
+    from pydicom.sr.codedict import codes
 
     names = (name for scheme in ("SCT", "DCM", "UMLS", "LN") for name in getattr(codes, scheme).dir())
     return frozenset(word.lower() for name in names for word in re.findall(r"[A-Z][a-z]+|[a-z]+", name))

@@ -25,6 +25,7 @@ def foreground_vectors(pixel_embeddings: Tensor, targets: Tensor) -> Tensor:
     -------
     Tensor, shape (B, d_a)
         Meaningless where the target is empty: leave those rows out.
+
     """
     return normalize((targets * pixel_embeddings).sum(dim=(-2, -1)), dim=-1)
 
@@ -36,6 +37,7 @@ def semantic_distances(foreground: Tensor, reports: Tensor) -> Tensor:
     ----------
     foreground, reports : Tensor, shape (B, d_a)
         v_l and z, both of unit length.
+
     """
     return 1.0 - foreground @ reports.T
 
@@ -47,6 +49,7 @@ def target_overlaps(targets: Tensor) -> Tensor:
     ----------
     targets : Tensor, shape (B, 1, h, w)
         0..1; for fractions the soft IoU (products for the intersection).
+
     """
     flat = targets.flatten(1)
     intersection = flat @ flat.T
@@ -65,6 +68,7 @@ def pair_similarities(report_embeddings: Tensor, targets: Tensor, *, report_weig
         Y_l, 0..1.
     report_weight : float
         a of METHOD, 0..1.
+
     """
     e = normalize(report_embeddings.detach(), dim=-1)
     similarity = e @ e.T
@@ -83,6 +87,7 @@ def soft_targets(similarities: Tensor, *, softness: float, temperature: float) -
         rho; 0 gives the identity, which is plain InfoNCE.
     temperature : float
         tau_s.
+
     """
     identity = torch.eye(len(similarities), device=similarities.device, dtype=similarities.dtype)
     return softness * (similarities / temperature).softmax(dim=1) + (1.0 - softness) * identity

@@ -31,6 +31,7 @@ class ReportTokens:
         The distinct segments, padded to the longest.
     segments : tuple of tuple of (int, int)
         Per report its (segment, sentence) pairs in reading order. Empty for no report.
+
     """
 
     input_ids: Tensor
@@ -56,6 +57,7 @@ class ReportEmbedding:
         The sentence each token belongs to; -1 for padding and for the null embedding.
     has_report : Tensor of bool, shape (B,)
         False where the null embedding stands in.
+
     """
 
     tokens: Tensor
@@ -78,6 +80,7 @@ class ReportTokenizer:
         Of the checkpoint the text encoder comes from.
     max_tokens : int
         Longest segment, special tokens included; longer sentences are split into windows of this length.
+
     """
 
     def __init__(self, tokenizer: BertTokenizer, *, max_tokens: int) -> None:
@@ -91,6 +94,7 @@ class ReportTokenizer:
         ----------
         reports : sequence of (sequence of str, or None)
             The sentences of each report; ``None`` or no sentence means no report.
+
         """
         index: dict[tuple[int, ...], int] = {}
         segments = tuple(
@@ -139,6 +143,7 @@ class TextEncoder(nn.Module):
         Without pooling layer.
     num_trainable_layers : int
         Transformer layers, from the top, that training changes; everything below stays as it was pretrained.
+
     """
 
     def __init__(self, bert: BertModel, *, num_trainable_layers: int) -> None:

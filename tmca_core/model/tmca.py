@@ -7,18 +7,21 @@ Target-informed multi-level contrastive alignment, after M. Li et al., arXiv 241
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from tmca_core.model.alignment import MultiLevelAlignment
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.decoder import Decoder, level_attention
-from tmca_core.model.enhancement import Enhanced
 from tmca_core.model.image_encoder import CompactConvNeXt, ImageFeatures, PretrainedConvNeXt
 from tmca_core.model.losses import segmentation_loss
-from tmca_core.model.text_encoder import ReportEmbedding, ReportTokenizer, ReportTokens, TextEncoder
+
+if TYPE_CHECKING:
+    from tmca_core.model.alignment import MultiLevelAlignment
+    from tmca_core.model.enhancement import Enhanced
+    from tmca_core.model.text_encoder import ReportEmbedding, ReportTokenizer, ReportTokens, TextEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class TmcaOutput:
         e, the mean of E.
     report_vectors : Tensor, shape (B, d_a)
         z.
+
     """
 
     logits: Tensor
@@ -75,6 +79,7 @@ class Tmca(nn.Module):
         d_a.
     alignment_weight, pixel_weight : float
         lambda and beta of METHOD.
+
     """
 
     def __init__(
@@ -141,9 +146,7 @@ class Tmca(nn.Module):
         if self.alignment is not None and output.levels:
             embeddings = [level.pixel_embeddings for level in output.levels]
             has_report = output.report.has_report
-            aligned = self.alignment(
-                embeddings, output.report_vectors, output.report_embeddings, has_report, targets
-            )
+            aligned = self.alignment(embeddings, output.report_vectors, output.report_embeddings, has_report, targets)
             soft, pixel = aligned.soft, aligned.pixel
         total = segmentation + self.alignment_weight * (soft + self.pixel_weight * pixel)
         return TmcaLoss(total, segmentation, soft, pixel)

@@ -40,8 +40,10 @@ CAGE = (
     (0, 128),
     (40, 133),
     (80, 136),
+    (120, 136),
+    (160, 132),
+    (240, 126),
 )
-CAGE += ((120, 136), (160, 132), (240, 126))
 MEDIAL = (
     (-140, 31),
     (-125, 27),
@@ -81,6 +83,7 @@ class Build:
         Depth of breast shadows; 0 for none.
     arm_mm : float
         Gap between trunk and arms.
+
     """
 
     width: float
@@ -124,6 +127,7 @@ class Thorax:
         Distance to the border of the visible lung, positive inside.
     height : NDArray[np.float32]
         0 at the apex to 1 at the costophrenic angle of the lung on that side.
+
     """
 
     tissue: Map

@@ -52,6 +52,7 @@ class PhantomFinding:
     ------
     ValueError
         If a side, zone or density is unknown, or no zone is given.
+
     """
 
     side: Side

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    Map = NDArray[np.float32]  # (Y, X)
+    Map = NDArray[np.floating[Any]]  # (Y, X)
 
 FIELD_MM = 350.0  # the shorter side of the film
 
@@ -31,6 +31,7 @@ class Frame:
         Reference millimetres from one pixel to the next.
     spacing_mm : float
         True millimetres on the detector from one pixel to the next.
+
     """
 
     x: NDArray[np.float32]

@@ -43,6 +43,7 @@ class Phantom:
         What was put in; empty for a normal film.
     seed : int
         What it was made from.
+
     """
 
     scan: Scan
@@ -77,6 +78,7 @@ def make_phantom(
     ------
     ValueError
         If the seed is negative, a side of the shape is below 16, or two findings share a side.
+
     """
     if seed < 0:
         raise ValueError(f"seed: expected >= 0, got {seed}")

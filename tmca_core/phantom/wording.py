@@ -102,6 +102,7 @@ def describe_findings(findings: Sequence[PhantomFinding], style: Style, rng: Gen
     -------
     str
         Sides are the patient's.
+
     """
     if style not in get_args(Style):
         raise ValueError(f"style: expected one of {get_args(Style)}, got {style!r}")

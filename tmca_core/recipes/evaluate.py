@@ -42,6 +42,7 @@ class CaseDone:
         Its score on the reference's own grid.
     done, total : int
         Cases finished and cases asked for, over all splits.
+
     """
 
     case: Case
@@ -62,6 +63,7 @@ class CaseFailed:
         Why.
     done, total : int
         Cases finished and cases asked for, over all splits.
+
     """
 
     case: Case
@@ -84,6 +86,7 @@ class SplitDone:
         The same per target; empty where the data names no target.
     failed : tuple of CaseFailed
         Cases left out of the scores; never any unless they were allowed.
+
     """
 
     split: str
@@ -144,6 +147,7 @@ def evaluate(
     ------
     DatasetError
         If a split is not there; a case has no reference or no report; or cases cannot be read. All cases are named.
+
     """
     plan = {name: _spread(dataset.split(name), limit) for name in splits or dataset.splits}
     _refuse_missing_references(dataset.folder, plan)
@@ -211,6 +215,7 @@ def mask_on_grid(segmentation: Segmentation, shape: tuple[int, ...]) -> NDArray[
     ------
     GeometryError
         If one is a picture and the other a volume, or two volumes differ in shape.
+
     """
     found = segmentation.logits.shape
     if found == shape:

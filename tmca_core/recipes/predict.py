@@ -41,6 +41,7 @@ class FileDone:
         Its name in the folder.
     done, total : int
         Files ready and files to write.
+
     """
 
     name: str
@@ -62,6 +63,7 @@ class PredictionWritten:
         What was predicted.
     result : dict
         What ``result.json`` says.
+
     """
 
     folder: Path
@@ -109,6 +111,7 @@ def predict_to_folder(
     ------
     StudyWriteError
         If the folder cannot be made or written to.
+
     """
     folder = Path(folder)
     with _staged(folder) as stage:

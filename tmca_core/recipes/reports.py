@@ -51,6 +51,7 @@ def choose_reports(
     ------
     DatasetError
         If texts are given and some cases have none (all named).
+
     """
     if not isinstance(reports, ReportMode):
         _refuse_missing(cases, reports)
@@ -76,6 +77,7 @@ def shuffle_texts(texts: Sequence[str], seed: int) -> list[str]:
         One text per place; texts may repeat.
     seed : int
         The same seed gives the same deal.
+
     """
     if not texts:
         return []
@@ -97,6 +99,7 @@ def read_reports_file(path: str | PathLike[str]) -> dict[str, str]:
     ------
     DatasetError
         If it is no such table, or repeats an id.
+
     """
     rows = read_table(Path(path), ("id", "text"), ("id",))
     return {row["id"]: row["text"] for row in rows}

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -115,13 +115,15 @@ def train(config: TrainConfig) -> Iterator[TrainEvent]:
         Before anything is trained, where something is missing.
     TrainingStopped
         If the loss becomes NaN or infinite; the last checkpoint stays.
+
     """
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     device = choose_device(config.run.device)
     model, architecture = build_model(config.model)
-    model = model.to(device=device, memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    model.to(device)
     train_samples, val_samples = _read_all(config, architecture)
     run = _Run(config, model, architecture, device, train_samples, val_samples)
     yield SamplesRead(
@@ -144,7 +146,7 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
         return model, architecture
     if config.size == "tiny":
         return build_tmca_tiny()
-    parts = {"enhancement": config.enhancement, "alignment": config.alignment}
+    parts: dict[str, Any] = {"enhancement": config.enhancement, "alignment": config.alignment}
     text = PretrainedSource(config.text_encoder, config.text_revision)
     if config.size == "compact":
         if not config.text_encoder:
@@ -231,6 +233,11 @@ class _Run:
         self.folder, self.weights = config.run.out, config.run.out / config.run.name
         self.progress = self._resume()
 
+    @property
+    def _averaged(self) -> Tmca:
+        """The network with averaged weights."""
+        return cast("Tmca", self.ema.module)
+
     def _resume(self) -> Progress:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / STATE).exists():
@@ -283,7 +290,7 @@ class _Run:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingStopped(
-                f"The loss became {value} at step {progress.step} of epoch {progress.epoch + 1}; the last checkpoint is kept.",
+                f"The loss became {value} at step {progress.step}; the last checkpoint is kept.",
                 hint="Lower schedule.learning_rate, or set run.precision to float32, and start again.",
             )
         self.optimizer.zero_grad(set_to_none=True)
@@ -297,7 +304,7 @@ class _Run:
         """Validate, keep the weights when they are the best so far, and log."""
         started, progress, schedule = time.perf_counter(), self.progress, self.config.schedule
         size = schedule.image_size(progress.epoch)
-        given, without = validate(self.ema.module, self.val_samples, self.device, schedule.batch_size, size)
+        given, without = validate(self._averaged, self.val_samples, self.device, schedule.batch_size, size)
         score = given.dice_mean
         if progress.epoch and size != schedule.image_size(progress.epoch - 1):
             progress.best_score = -1.0  # scores at another size do not compare
@@ -326,12 +333,14 @@ class _Run:
     def _save_weights(self, done: EpochDone) -> None:
         run, data = self.config.run, self.config.data
         save_model(
-            self.ema.module,
+            self._averaged,
             self.architecture,
             self.weights,
             name=run.name,
             version=run.version,
-            figures={f"{data.val_split}_while_training": {"dice_mean": done.dice_mean, "dice_pooled": done.dice_pooled}},
+            figures={
+                f"{data.val_split}_while_training": {"dice_mean": done.dice_mean, "dice_pooled": done.dice_pooled}
+            },
             training={
                 "dataset": data.folder.name,
                 "num_train": len(self.train_samples) - data.phantoms,
@@ -371,9 +380,7 @@ def validate(
         for first in range(0, len(samples), batch_size):
             part = samples[first : first + batch_size]
             batch = collate(part, image_size)
-            features = model.encode_image(
-                standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
-            )
+            features = model.encode_image(standardise_batch(batch.images).to(device, memory_format=torch.channels_last))
             for scores, reports in ((given, batch.sentences), (without, [()] * len(part))):
                 embedding = model.encode_reports(model.tokenizer(reports).to(device))
                 masks = (model.decode(features, embedding).logits >= 0).cpu()

@@ -112,6 +112,7 @@ def read_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     ------
     ConfigError
         If the file cannot be read, a key is unknown (the valid ones are listed), or a value is out of its range.
+
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -153,5 +154,5 @@ def _valid_keys(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation
-            model = next((a for a in (annotation, *getattr(annotation, "__args__", ())) if hasattr(a, "model_fields")))
+            model = next(a for a in (annotation, *getattr(annotation, "__args__", ())) if hasattr(a, "model_fields"))
     return sorted(model.model_fields)

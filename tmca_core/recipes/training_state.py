@@ -1,4 +1,4 @@
-"""The state of a training on disk: one safetensors file, written atomically, from which it goes on to the same result."""
+"""The state of a training on disk: one safetensors file, written atomically, from which it goes on unchanged."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Progress:
         One entry per finished epoch.
     running : dict of str to list of float
         Sums of the losses of the epoch under way, and their count, so that its mean survives an interruption.
+
     """
 
     epoch: int = 0
@@ -63,15 +64,14 @@ def save_state(
         file.write(save(tensors, metadata))
 
 
-def load_state(
-    path: Path, config: str, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
-) -> Progress:
+def load_state(path: Path, config: str, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Read back what `save_state` wrote.
 
     Raises
     ------
     CheckpointError
         If the file is damaged, or was made by another configuration.
+
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -28,6 +28,7 @@ def parse_report(text: str) -> Report:
     ----------
     text : str
         As pasted; sides in the project's convention (the patient's, wherever the picture has a patient's side).
+
     """
     sentences = tuple(_understand(text, span) for span in split_sentences(text))
     return Report(text=text, sentences=sentences, notes=tuple(_notes(text, sentences)))
@@ -40,6 +41,7 @@ def read_report(path: Path) -> str:
     ------
     ReportError
         If the file is missing, not readable, too large, or no text.
+
     """
     try:
         content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None

@@ -39,7 +39,7 @@ def split_sentences(text: str) -> Iterator[Span]:
         heading, start_of_rest = _heading(text, start, end, rules)
         if heading:
             own_section = heading.upper()
-            if _starts_line(text, start) or text[start].isupper() and text[start : start + len(heading)].isupper():
+            if _starts_line(text, start) or (text[start].isupper() and text[start : start + len(heading)].isupper()):
                 section = own_section
         else:
             own_section = section
@@ -91,7 +91,7 @@ def _starts_line(text: str, position: int) -> bool:
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     """Return the stretch without blanks and list marks around it."""
-    while start < end and not text[start].isprintable() or start < end and text[start].isspace():
+    while (start < end and not text[start].isprintable()) or (start < end and text[start].isspace()):
         start += 1
     item = _LIST_ITEM.match(text, start, end)
     if item:

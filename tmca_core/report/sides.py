@@ -21,8 +21,8 @@ def swap_sides(text: str) -> str:
     """Return the text with left and right exchanged, everything else unchanged.
 
     Turns a report from the picture's side to the patient's, and back: applied twice it gives the text it was given.
-    Exchanged are left and right, also within compounds such as "left-sided", and the lobes RUL/LUL, RML/LML, RLL/LLL; in
-    lower case, capitalised, or in capitals.
+    Exchanged are left and right, also within compounds such as "left-sided", and the lobes RUL/LUL, RML/LML, RLL/LLL;
+    in lower case, capitalised, or in capitals.
     """
     table = _swap_table()
     return _swap_pattern().sub(lambda match: table[match.group()], text)

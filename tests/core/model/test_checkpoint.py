@@ -110,7 +110,7 @@ def test_weights_that_are_not_finite_are_named(folder):
 
 
 def test_an_unknown_model_lists_the_installed_ones(tmp_path):
-    with pytest.raises(CheckpointError, match="Model 'nonsense'.*Installed: "):
+    with pytest.raises(CheckpointError, match=r"Model 'nonsense'.*Installed: "):
         find_model("nonsense")
 
 

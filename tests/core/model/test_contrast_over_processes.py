@@ -57,7 +57,9 @@ def test_contrast_over_two_processes_equals_contrast_over_one():
     processes = [context.Process(target=worker, args=(rank, port, results)) for rank in range(WORLD)]
     for process in processes:
         process.start()
-    found = {rank: (loss, torch.tensor(gradient)) for rank, loss, gradient in (results.get(timeout=120) for _ in processes)}
+    found = {
+        rank: (loss, torch.tensor(gradient)) for rank, loss, gradient in (results.get(timeout=120) for _ in processes)
+    }
     for process in processes:
         process.join(timeout=60)
     loss, gradient = soft_loss_and_gradient(slice(None))

@@ -33,7 +33,7 @@ def test_any_size_gives_logits_of_that_size_and_maps_of_four_levels(tiny, shape)
     assert [tuple(level.attention.shape) for level in output.levels] == [
         (2, 1, padded[0] // stride, padded[1] // stride) for stride in (4, 8, 16, 32)
     ]
-    assert all(0 <= float(level.attention.min()) and float(level.attention.max()) <= 1 for level in output.levels)
+    assert all(float(level.attention.min()) >= 0 and float(level.attention.max()) <= 1 for level in output.levels)
 
 
 def test_padding_a_report_changes_nothing(tiny):

@@ -1,4 +1,4 @@
-"""A segmenter by rule for the recipes: bright pixels, on the side that the report names. Its answers are known, and it loads nothing."""
+"""A segmenter by rule: bright pixels, on the side that the report names. Its answers are known, it loads nothing."""
 
 from __future__ import annotations
 

@@ -178,9 +178,7 @@ def test_scores_are_taken_on_the_references_own_grid(dataset, scores_of):
 @pytest.fixture
 def segmentation(provenance):
     """A segmentation with these logits."""
-    return lambda logits, threshold=0.5: Segmentation(
-        logits.astype(np.float32), threshold, (), (), None, provenance
-    )
+    return lambda logits, threshold=0.5: Segmentation(logits.astype(np.float32), threshold, (), (), None, provenance)
 
 
 def test_a_coarser_grid_averages_the_probability(segmentation):

@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_the_earlier_results(segmenter, scan, tmp_path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(recipe, "write_map", no_space)
-    with pytest.raises(StudyWriteError, match="No space left on device.*What stood there before is still there"):
+    with pytest.raises(StudyWriteError, match=r"No space left on device.*What stood there before is still there"):
         run(segmenter, scan, None, tmp_path / "out")
     assert content(tmp_path / "out") == before
 

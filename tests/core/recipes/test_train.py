@@ -68,7 +68,9 @@ def test_a_training_ends_in_weights_that_predict(tmp_path, data):
 
 
 def test_the_training_loss_falls(tmp_path, data):
-    config = read_train_config(write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=15}]"])
+    config = read_train_config(
+        write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=15}]"]
+    )
     losses = [event.loss for event in train(config) if isinstance(event, EpochDone)]
     assert losses[-1] < 0.8 * losses[0]
 

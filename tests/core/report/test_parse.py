@@ -13,7 +13,24 @@ BENCHMARK = "bilateral pulmonary infection, two infected areas, all left lung an
 any_text = st.text(st.characters(), max_size=300)
 clinical = st.lists(
     st.sampled_from(
-        ["FINDINGS:", "left", "Right", "LUL", "RLL", "no", "effusion", ".", "\n", "1.", " ", "2.5", "Dr.", "but", "\x00", "é"]
+        [
+            "FINDINGS:",
+            "left",
+            "Right",
+            "LUL",
+            "RLL",
+            "no",
+            "effusion",
+            ".",
+            "\n",
+            "1.",
+            " ",
+            "2.5",
+            "Dr.",
+            "but",
+            "\x00",
+            "é",
+        ]
     ),
     max_size=40,
 ).map(" ".join)

@@ -31,6 +31,7 @@ class Layout:
         Whether a folder has this layout, from file names alone.
     read : Callable
         The folder as a ``Dataset``; raises ``DatasetError`` naming everything that is wrong at once.
+
     """
 
     name: str
@@ -55,6 +56,7 @@ def refuse_missing(folder: Path, num_cases: int, missing: Mapping[str, list[str]
     ------
     DatasetError
         If anything is missing.
+
     """
     parts = [f"{count(len(paths), kind)} ({name_some(paths)})" for kind, paths in missing.items() if paths]
     if parts:

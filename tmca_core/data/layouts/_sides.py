@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tmca_core.data.layouts._interim import swap_sides
 from tmca_core.data.table import name_some
 from tmca_core.errors import DatasetError
+from tmca_core.report import swap_sides
 from tmca_core.study import SideConvention
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class SidePolicy:
         What the targets say about the pictures; ``None`` where no known word stands in them.
     notes : tuple of str
         What the user should know about the decision.
+
     """
 
     pictures: SideConvention | None
@@ -95,6 +96,7 @@ def decide_sides(table: Path, rows: Sequence[dict[str, str]]) -> SidePolicy:
     DatasetError
         If the ``side_convention`` column holds something else than "patient" or "picture", or if it is blank and the
         targets speak of both kinds of picture.
+
     """
     _check_column(table, rows)
     targets = dict.fromkeys(row.get("target", "") for row in rows)

@@ -34,6 +34,7 @@ def read(folder: Path) -> Dataset:
     ------
     DatasetError
         If the table cannot be read, lacks a column or a value, repeats an id, or points at missing files (all named).
+
     """
     table = folder / FILE_NAME
     rows = read_table(table, _NEEDED, _NEVER_BLANK)

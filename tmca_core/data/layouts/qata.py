@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tmca_core.data.case import Case, Dataset
 from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, refuse_missing
-from tmca_core.data.layouts._interim import read_report, swap_sides
 from tmca_core.data.table import count, name_some, refuse_duplicates
 from tmca_core.errors import DatasetError
+from tmca_core.report import read_report, swap_sides
 from tmca_core.study import SideConvention
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def read(folder: Path) -> Dataset:
     ------
     DatasetError
         If ``split.json`` is no object of id lists, an id stands twice, or any file is missing (all named).
+
     """
     split_of = _read_splits(folder / "split.json")
     images = _images_by_id(folder / "images")
