@@ -54,7 +54,7 @@ def test_the_answer_lies_on_the_scan_s_grid(predictor, scan, shape):
     assert found.mask.dtype == np.uint8
     assert len(found.attention) == 4
     assert len(found.sentence_attention) == 2  # the negated sentence is not asked for
-    for sentence in (None, 0, 1):
+    for sentence in (None, 0, 2):
         values = attention_on_scan(found, level=1, sentence=sentence)
         assert values.shape == shape
         assert 0 <= values.min() <= values.max() <= 1

@@ -14,3 +14,15 @@ def phantom(
 
     A computed picture with its exact mask and its report: phantom.png, mask.png, report.txt.
     """
+    from tmca_core.atomic import atomic_write
+    from tmca_core.io import write_mask, write_picture
+    from tmca_core.phantom import make_phantom
+
+    made = make_phantom(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    write_picture(out / "phantom.png", made.scan)
+    write_mask(out / "mask.png", made.mask, made.scan)
+    with atomic_write(out / "report.txt") as file:
+        file.write(f"{made.report_text}\n".encode())
+    typer.echo(made.report_text)
+    typer.echo(f"written: phantom.png, mask.png and report.txt in {out}")
