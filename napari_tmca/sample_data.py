@@ -10,7 +10,7 @@ from tmca_core.phantom import make_phantom
 from tmca_core.samples import SAMPLES, fetch_sample
 
 LayerData = tuple[Any, dict[str, Any], str]
-PHANTOM_SEED = 7
+PHANTOM_SEED = 12
 
 
 def phantom() -> list[LayerData]:

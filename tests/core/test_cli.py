@@ -68,7 +68,7 @@ def test_a_prediction_writes_every_file(tmca, model, chest, tmp_path):
     assert read_mask(out / "mask.png").shape == (80, 64)
     result = json.loads((out / "result.json").read_text())
     assert result["area_fraction"] == pytest.approx(read_mask(out / "mask.png").mean())
-    assert [sentence["start"] for sentence in result["sentences"]] == [0, 15]
+    assert [sentence["start"] for sentence in result["sentences"]] == [0, 14]
 
 
 @pytest.mark.parametrize("how", [["--no-report"], ["--report", ""]], ids=["no report", "empty report"])
