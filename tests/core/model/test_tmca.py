@@ -107,7 +107,7 @@ def test_overfitting_one_batch_reaches_dice_095_in_seconds(tiny):
         optimizer.step()
     prediction = output.logits > 0
     dice = 2 * (prediction * targets).sum((1, 2, 3)) / (prediction.sum((1, 2, 3)) + targets.sum((1, 2, 3)))
-    assert float(dice.min()) > 0.95
+    assert dice.min().item() > 0.95
     assert time.perf_counter() - started < 60
 
 
@@ -128,8 +128,8 @@ def test_every_part_of_the_alignment_can_be_switched_off(alignment):
     output = model(torch.randn(2, 3, 64, 64), model.tokenizer(REPORTS))
     loss = model.loss(output, (torch.rand(2, 1, 64, 64) > 0.5).float())
     loss.total.backward()
-    assert (float(loss.soft) == 0) == (not alignment.enabled or not alignment.use_soft)
-    assert (float(loss.pixel) == 0) == (not alignment.enabled or not alignment.use_pixel)
+    assert (loss.soft.item() == 0) == (not alignment.enabled or not alignment.use_soft)
+    assert (loss.pixel.item() == 0) == (not alignment.enabled or not alignment.use_pixel)
 
 
 def test_a_sentence_has_its_own_map(tiny):
