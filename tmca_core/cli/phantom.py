@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from PIL import Image
+
+from tmca_core.errors import StudyWriteError
 
 
 def phantom(
@@ -15,12 +19,18 @@ def phantom(
     A computed picture with its exact mask and its report: phantom.png, mask.png, report.txt.
     """
     from tmca_core.atomic import atomic_write
-    from tmca_core.io import write_mask, write_picture
+    from tmca_core.io import write_mask
     from tmca_core.phantom import make_phantom
 
     made = make_phantom(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    write_picture(out / "phantom.png", made.scan)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyWriteError(
+            f"{out}: expected a folder that can be written to, got '{error.strerror}'.", hint="Choose another folder."
+        ) from error
+    with atomic_write(out / "phantom.png") as file:
+        Image.fromarray(np.asarray(made.scan.pixels)).save(file, format="PNG")
     write_mask(out / "mask.png", made.mask, made.scan)
     with atomic_write(out / "report.txt") as file:
         file.write(f"{made.report_text}\n".encode())

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tmca_core.recipes.predict import PredictionWritten
     from tmca_core.study import Report, Scan
 
+_SENTENCES_SHOWN = 30
+
 
 def predict(
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="PNG, JPEG, TIFF, DICOM file, or NIfTI.")],
@@ -59,16 +61,25 @@ def _print_request(path: Path, scan: "Scan", report: "Report | None") -> None:
     typer.echo(f"scan: {path.name}, {' x '.join(map(str, scan.shape))}{' RGB' * scan.is_rgb}, {spacing}")
     for note in scan.notes:
         typer.echo(f"note: {note}")
-    for index, sentence in enumerate(report.sentences if report else ()):
-        use = "used    " if report and index in report.used else "not used"
-        typer.echo(f"{use}  {printable(sentence.text)}")
+    if report is not None:
+        _print_sentences(report)
+
+
+def _print_sentences(report: "Report") -> None:
+    used = frozenset(report.used)
+    for index, sentence in enumerate(report.sentences[:_SENTENCES_SHOWN]):
+        typer.echo(f"{'used    ' if index in used else 'not used'}  {printable(sentence.text)}")
+    if len(report.sentences) > _SENTENCES_SHOWN:
+        typer.echo(f"... {len(report.sentences):,} sentences, of which {len(used):,} are used")
 
 
 def _print_prediction(done: "PredictionWritten") -> None:
     result, provenance = done.result, done.segmentation.provenance
     for message in result["messages"]:
         typer.echo(f"note: {message}")
-    sizes = [f"{result['area_fraction']:.1%} of the image", f"{result['num_pixels']:,} pixels"]
+    is_volume = done.segmentation.logits.ndim == 3
+    whole, unit = ("volume", "voxels") if is_volume else ("image", "pixels")
+    sizes = [f"{result['area_fraction']:.1%} of the {whole}", f"{result['num_pixels']:,} {unit}"]
     if result["area_mm2"] is not None:
         sizes.append(f"{result['area_mm2']:,.0f} mm2")
     if result["volume_mm3"] is not None:

@@ -56,9 +56,12 @@ def train(
 
 
 def _samples_line(read: "SamplesRead") -> str:
+    from tmca_core.data.table import count
+
     resumed = f"; continued at step {read.resumed_at_step:,}" if read.resumed_at_step else ""
     return (
-        f"{read.num_train:,} cases and {read.num_phantoms:,} phantoms to train on, {read.num_val:,} to select on; "
+        f"{count(read.num_train, 'cases')} and {count(read.num_phantoms, 'phantoms')} to train on, {read.num_val:,} to "
+        f"select on; "
         f"{read.num_parameters:,} weights are trained{resumed}"
     )
 

@@ -37,7 +37,9 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
 
     """
     if pixels.size == 0:
-        raise StudyReadError(f"{name}: expected an image with pixels, got shape {pixels.shape}.")
+        raise StudyReadError(
+            f"{name}: expected an image with pixels, got shape {pixels.shape}.", hint="Choose another image."
+        )
     if pixels.dtype.kind not in "buif":
         raise StudyReadError(
             f"{name}: expected real numbers, got {pixels.dtype.name} values.", hint="Export the magnitude as an image."
@@ -49,7 +51,9 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
         notes += ("The three colour channels are equal: read as grey.",)
     low, high = pixels.min(), pixels.max()
     if max(-float(low), float(high)) > _LARGEST:
-        raise StudyReadError(f"{name}: expected values below {_LARGEST:g}, got {low:g} to {high:g}.")
+        raise StudyReadError(
+            f"{name}: expected values below {_LARGEST:g}, got {low:g} to {high:g}.", hint="Export it with other units."
+        )
     if low == high:
         notes += (f"The image is constant: every value is {low:g}.",)
     # Writeable, for torch warns about sharing memory that is not.
@@ -74,7 +78,9 @@ def _finite(name: str, pixels: NDArray[np.generic]) -> tuple[NDArray[np.generic]
     if count == 0:
         return pixels, ()
     if count == pixels.size:
-        raise StudyReadError(f"{name}: expected finite values, got only NaN or infinite ones.")
+        raise StudyReadError(
+            f"{name}: expected finite values, got only NaN or infinite ones.", hint="Export the image anew."
+        )
     lowest = pixels[is_finite].min()
     note = f"{count} of {pixels.size} values are NaN or infinite: replaced by the smallest value, {lowest:g}."
     return np.where(is_finite, pixels, lowest).astype(pixels.dtype, copy=False), (note,)

@@ -131,6 +131,5 @@ def level_attention(decoder: Decoder, levels: Sequence[Enhanced], text_vectors: 
         return []
     maps = []
     for enhancement, level in zip(decoder.enhancements, levels, strict=True):
-        embeddings = level.pixel_embeddings.expand(len(text_vectors), -1, -1, -1)
-        maps.append(cast("TargetEnhancement", enhancement).attention(embeddings, text_vectors))
+        maps.append(cast("TargetEnhancement", enhancement).attention(level.pixel_embeddings, text_vectors))
     return maps

@@ -141,6 +141,9 @@ class TargetEnhancement(nn.Module):
         return Enhanced(features + (gate * said).to(features.dtype), embeddings, attention)
 
     def attention(self, pixel_embeddings: Tensor, report_vectors: Tensor) -> Tensor:
-        """Return A_l of any text vector, 0..1: (B, d_a, h, w) and (B, d_a) to (B, 1, h, w)."""
-        similarity = torch.einsum("bdhw,bd->bhw", pixel_embeddings.float(), report_vectors.float()).unsqueeze(1)
+        """Return A_l of any text vector, 0..1: (B or 1, d_a, h, w) and (B, d_a) to (B, 1, h, w)."""
+        if len(pixel_embeddings) == 1:  # one picture and many texts: no copy of the picture for each
+            similarity = torch.einsum("dhw,bd->bhw", pixel_embeddings[0].float(), report_vectors.float()).unsqueeze(1)
+        else:
+            similarity = torch.einsum("bdhw,bd->bhw", pixel_embeddings.float(), report_vectors.float()).unsqueeze(1)
         return torch.sigmoid(self.attention_scale * similarity + self.attention_shift)

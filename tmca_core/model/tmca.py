@@ -135,9 +135,10 @@ class Tmca(nn.Module):
     def sentence_attention(self, output: TmcaOutput) -> list[Tensor]:
         """Return the maps of each sentence of a single report: per level (S, 1, h, w), 0..1; empty without LTEM."""
         sentences = torch.arange(output.report.num_sentences, device=output.report.sentence.device)
-        member = output.report.sentence == sentences[:, None]  # (S, T)
-        tokens = output.report.tokens.float().expand(len(sentences), -1, -1)
-        return level_attention(self.decoder, output.levels, self.text_vectors(masked_mean(tokens, member)))
+        member = (output.report.sentence == sentences[:, None]).float()  # (S, T)
+        # A product of matrices: an (S, T, d) copy of the tokens would need 50 GB for a report of 10,000 words.
+        means = member @ output.report.tokens[0].float() / member.sum(1, keepdim=True).clamp_min(1.0)  # (S, d)
+        return level_attention(self.decoder, output.levels, self.text_vectors(means))
 
     def loss(self, output: TmcaOutput, targets: Tensor) -> TmcaLoss:
         """Return the training loss of a batch against (B, 1, H, W) targets 0..1."""
