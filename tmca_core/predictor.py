@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING
 
@@ -241,7 +242,7 @@ class Predictor:
                 model_version=self.info.version,
                 model_sha256=self.info.weights_sha256,
                 device=self.device.type,
-                versions=_versions(),
+                versions=dict(_versions()),
                 timings_s=timings,
                 network_shape=(size, size),
             ),
@@ -264,6 +265,7 @@ def _messages(scan: Scan, used_report: Report | None, report: Report | None) -> 
     return tuple(dict.fromkeys(messages))
 
 
+@cache
 def _versions() -> dict[str, str]:
     packages = {name: installed_version(name) for name in ("torch", "transformers", "numpy")}
     return {"napari-tmca": program_version(), "python": platform.python_version(), **packages}

@@ -3,7 +3,7 @@
 from tmca_core.io._files import SCAN_SUFFIXES
 from tmca_core.io.display import to_display
 from tmca_core.io.read import read_mask, read_scan
-from tmca_core.io.write import WRITE_SUFFIXES, write_json, write_map, write_mask, write_overlay, write_picture
+from tmca_core.io.write import WRITE_SUFFIXES, write_json, write_map, write_mask, write_overlay
 
 __all__ = [
     "SCAN_SUFFIXES",
@@ -15,5 +15,4 @@ __all__ = [
     "write_map",
     "write_mask",
     "write_overlay",
-    "write_picture",
 ]

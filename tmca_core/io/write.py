@@ -15,7 +15,7 @@ from PIL import Image
 from tmca_core.atomic import atomic_write
 from tmca_core.errors import GeometryError, StudyWriteError
 from tmca_core.io._files import suffix_of
-from tmca_core.io.display import to_display, with_heat
+from tmca_core.io.display import with_heat
 from tmca_core.io.nifti import write_nifti
 from tmca_core.overlay import draw_overlay, fullest_slice
 
@@ -123,22 +123,6 @@ def write_overlay(
     picture, _ = draw_overlay(scan, mask)
     with atomic_write(path) as file:
         Image.fromarray(picture).save(file, "PNG")
-
-
-def write_picture(path: Path | str, scan: Scan) -> None:
-    """Write an image as 8-bit PNG, as it is displayed.
-
-    Raises
-    ------
-    GeometryError
-        If the scan is a volume.
-    StudyWriteError
-        If the file cannot be written; an old file is then unchanged.
-    """
-    if scan.ndim != 2:
-        raise GeometryError(f"{path}: expected an image (Y, X), got shape {scan.shape}.", hint="Choose one slice.")
-    with atomic_write(Path(path)) as file:
-        Image.fromarray(to_display(scan)).save(file, "PNG")
 
 
 def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
