@@ -75,6 +75,55 @@ class Scan:
         return len(self.shape)
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """One lung, and zones of it.
+
+    Attributes
+    ----------
+    side : str
+        "left" or "right", in the patient's convention; "" where only a zone is named.
+    zones : frozenset of str
+        Out of "upper", "middle", "lower"; all three is the whole lung, empty is not stated.
+
+    """
+
+    side: str
+    zones: frozenset[str] = frozenset()
+
+
+Certainty = Literal["affirmed", "uncertain", "denied", "past"]
+
+# Kinds that the networks outline; others are company in a report.
+OUTLINED_KINDS = frozenset({"opacity", "nodule", "other"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of finding, as a report states it.
+
+    Attributes
+    ----------
+    kind : str
+        "opacity", "effusion", "device" or another kind of the rules in tmca_core.report.
+    certainty : {"affirmed", "uncertain", "denied", "past"}
+        "past" is resolved, or was there before.
+    places : frozenset of Place
+        At most one per side; empty where nothing is said.
+    count : int or None
+        Number stated.
+    size_mm : float or None
+        Largest extent stated.
+
+    """
+
+    kind: str
+    certainty: Certainty = "affirmed"
+    places: frozenset[Place] = frozenset()
+    count: int | None = None
+    size_mm: float | None = None
+
+
 @dataclass(frozen=True)
 class Sentence:
     """One sentence of a report, where it stands in it, and what was understood.
@@ -93,6 +142,8 @@ class Sentence:
         Whether every finding in it is denied ("no consolidation").
     is_about_picture : bool
         ``False`` for history, technique and the like: shown, and not given to the network.
+    findings : tuple of Finding
+        What it states.
 
     """
 
@@ -103,6 +154,12 @@ class Sentence:
     sides: frozenset[Literal["left", "right"]] = frozenset()
     is_negated: bool = False
     is_about_picture: bool = True
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def affirms(self) -> bool:
+        """Whether it states a finding to outline that is, or may be, there."""
+        return any(f.certainty in ("affirmed", "uncertain") and f.kind in OUTLINED_KINDS for f in self.findings)
 
 
 @dataclass(frozen=True)
@@ -128,12 +185,13 @@ class Report:
     def used(self) -> tuple[int, ...]:
         """Indices of the sentences that the network is given.
 
-        Affirmed sentences about the picture. Where there is none, the negated ones about the picture, so that
-        "No consolidation." alone still reaches the network.
+        Affirmed sentences about the picture, as long as one of them affirms a finding to outline or none is
+        negated. Otherwise all sentences about the picture: "Lungs are clear. Scoliosis." is told whole.
         """
-        about = [i for i, s in enumerate(self.sentences) if s.is_about_picture]
+        about = tuple(i for i, s in enumerate(self.sentences) if s.is_about_picture)
         affirmed = tuple(i for i in about if not self.sentences[i].is_negated)
-        return affirmed or tuple(about)
+        says_enough = any(self.sentences[i].affirms for i in affirmed) or len(affirmed) == len(about)
+        return affirmed if says_enough else about
 
 
 @dataclass(frozen=True)

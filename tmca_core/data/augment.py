@@ -1,7 +1,8 @@
 """Augmentation of a batch that keeps report and picture in step.
 
-Nothing here moves anatomy to another side or zone, so no report has to be rewritten: small affine moves, and changes of
-exposure. Every draw comes from the generator that is passed in, so that a resumed training sees the same pictures.
+Small affine moves and changes of exposure leave every side and zone where the report says it is. Mirroring does not:
+which pictures are mirrored is returned, and `tmca_core.data.telling` exchanges left and right in what is told of them.
+Every draw comes from the generator that is passed in, so that a resumed training sees the same pictures.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class AugmentConfig(BaseModel):
     """Ranges of the augmentation; 0 switches a part off.
 
     ``scale`` and ``shift`` are shares of the picture, ``rotate`` is in radians, ``gamma`` in octaves; ``brightness``,
-    ``contrast`` and ``noise`` are shares of the intensity window.
+    ``contrast`` and ``noise`` are shares of the intensity window. ``flip`` is the share of pictures that are mirrored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,10 +29,13 @@ class AugmentConfig(BaseModel):
     brightness: float = Field(default=0.1, ge=0)
     contrast: float = Field(default=0.2, ge=0, lt=1)
     noise: float = Field(default=0.02, ge=0)
+    flip: float = Field(default=0.0, ge=0, le=1)
 
 
-def augment(images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return moved and re-exposed pictures with their masks.
+def augment(
+    images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor, list[bool]]:
+    """Return moved and re-exposed pictures, their masks, and which of them are mirrored.
 
     Parameters
     ----------
@@ -45,10 +49,13 @@ def augment(images: Tensor, masks: Tensor, config: AugmentConfig, generator: tor
         On the CPU; the only source of chance.
 
     """
-    grid = affine_grid(_matrices(len(images), config, generator), list(masks.shape), align_corners=False)
+    mirrored = torch.rand(len(images), generator=generator) < config.flip
+    matrices = _matrices(len(images), config, generator)
+    matrices[mirrored, 0] *= -1.0  # the input is read from the other side
+    grid = affine_grid(matrices, list(masks.shape), align_corners=False)
     images = grid_sample(images, grid, padding_mode="border", align_corners=False)
     masks = grid_sample(masks, grid, padding_mode="zeros", align_corners=False)
-    return _expose(images, config, generator), (masks >= 0.5).to(masks.dtype)
+    return _expose(images, config, generator), (masks >= 0.5).to(masks.dtype), mirrored.tolist()
 
 
 def _uniform(n: int, amplitude: float, generator: torch.Generator) -> Tensor:

@@ -39,6 +39,8 @@ class Case:
         Patient, or group of near-duplicate images, that must not stand in two splits.
     side_convention : SideConvention
         What "left" means in ``text``.
+    instruction : str
+        A sentence that names the target where the text alone does not: in folders with several targets. "" elsewhere.
 
     """
 
@@ -50,6 +52,7 @@ class Case:
     target: str
     patient: str
     side_convention: SideConvention
+    instruction: str = ""
 
 
 @dataclass(frozen=True)

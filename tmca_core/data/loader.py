@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from tmca_core.data.datasets import read_reference
 from tmca_core.io import read_scan
 from tmca_core.model.preprocess import intensity_window
 from tmca_core.phantom import make_phantom
-from tmca_core.report import parse_report
+from tmca_core.report import parse_report, read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tmca_core.data.case import Case
     from tmca_core.model.architecture import PreprocessArchitecture
+    from tmca_core.report import Facts
     from tmca_core.study import Scan
 
 
@@ -36,29 +37,46 @@ class Sample:
         0..255 over the intensity window; C is 1 for grey and 3 for colour.
     mask : Tensor of uint8, shape (1, S, S)
         0 or 1.
-    sentences : tuple of str
-        What the network is told; empty for a case without a report.
+    report : tuple of str
+        Sentences of the report that the network is given; empty for a case without a report.
+    facts : Facts
+        What the report states; empty for no report.
+    instruction : str
+        See `tmca_core.data.case.Case`.
+    target : str
+        What the mask outlines.
+    source : int
+        Which of the folders that are trained on it comes from; -1 for a phantom.
 
     """
 
     image: Tensor
     mask: Tensor
-    sentences: tuple[str, ...]
+    report: tuple[str, ...]
+    facts: Facts = frozenset()
+    instruction: str = ""
+    target: str = ""
+    source: int = -1
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Instruction and report."""
+        return (self.instruction, *self.report) if self.instruction else self.report
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures (B, 3, S, S) 0..1, masks (B, 1, S, S) 0 or 1, and the sentences of each report."""
+    """Pictures (B, 3, S, S) 0..1, and masks (B, 1, S, S) 0 or 1."""
 
     images: Tensor
     masks: Tensor
-    sentences: list[tuple[str, ...]]
 
 
-def read_samples(cases: Iterable[Case], preprocess: PreprocessArchitecture) -> Iterator[Sample]:
+def read_samples(cases: Iterable[Case], preprocess: PreprocessArchitecture, *, source: int = 0) -> Iterator[Sample]:
     """Read cases one by one; those without a reference mask raise DatasetError."""
     for case in cases:
-        yield make_sample(read_scan(case.image), read_reference(case), case.text, preprocess)
+        sample = make_sample(read_scan(case.image), read_reference(case), case.text, preprocess)
+        yield replace(sample, instruction=case.instruction, target=case.target, source=source)
 
 
 def phantom_samples(seeds: Iterable[int], preprocess: PreprocessArchitecture) -> Iterator[Sample]:
@@ -75,7 +93,8 @@ def make_sample(scan: Scan, mask: NDArray[np.bool_], text: str, preprocess: Prep
     return Sample(
         image=_resize(_windowed(scan, preprocess), size),
         mask=_resize(torch.from_numpy(mask.astype(np.float32))[None], size).round().to(torch.uint8),
-        sentences=tuple(report.sentences[i].text for i in report.used),
+        report=tuple(report.sentences[i].text for i in report.used),
+        facts=read_facts(report),
     )
 
 
@@ -86,7 +105,7 @@ def collate(samples: Sequence[Sample], size: int) -> Batch:
     if images.shape[-1] != size:
         images = interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         masks = (interpolate(masks, size=(size, size), mode="area") >= 0.5).float()
-    return Batch(images, masks, [sample.sentences for sample in samples])
+    return Batch(images, masks)
 
 
 def standardise_batch(images: Tensor) -> Tensor:

@@ -193,7 +193,7 @@ def _outcomes(
 
 
 def _score(predictor: Predictor, case: Case, text: str | None) -> CaseScore:
-    report = None if text is None else parse_report(text)
+    report = None if text is None else parse_report(f"{case.instruction} {text}".strip())
     stated_half = None if report is None else stated_half_of_picture(report, case.side_convention)
     reference = read_reference(case)
     return score_case(mask_on_grid(predictor.predict(report), reference.shape), reference, stated_half)

@@ -10,6 +10,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -27,6 +28,7 @@ from tmca_core.data.loader import (
     read_samples,
     standardise_batch,
 )
+from tmca_core.data.telling import Teller
 from tmca_core.device import choose_device
 from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
@@ -37,7 +39,6 @@ from tmca_core.recipes.training_state import STATE, Progress, load_state, save_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -56,7 +57,7 @@ class TrainingStopped(TmcaError):
 
 @dataclass(frozen=True)
 class SamplesRead:
-    """Cases are in memory: of the training split, of the validation split, phantoms, and weights that are trained."""
+    """Cases are in memory: of the training splits, of the validation split, phantoms, and weights that are trained."""
 
     num_train: int
     num_val: int
@@ -79,7 +80,10 @@ class StepDone:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """One epoch, validated with the averaged weights. Dice are fractions 0..1."""
+    """One epoch, validated with the averaged weights. Dice are fractions 0..1.
+
+    ``dice_mean_of_more`` holds the further folders that have a validation split, by name.
+    """
 
     epoch: int
     num_epochs: int
@@ -88,6 +92,7 @@ class EpochDone:
     dice_mean: float
     dice_pooled: float
     dice_mean_without_report: float
+    dice_mean_of_more: dict[str, float]
     is_best: bool
     seconds: float
 
@@ -128,7 +133,7 @@ def train(config: TrainConfig) -> Iterator[TrainEvent]:
     run = _Run(config, model, architecture, device, train_samples, val_samples)
     yield SamplesRead(
         num_train=len(train_samples) - config.data.phantoms,
-        num_val=len(val_samples),
+        num_val=len(run.val_samples),
         num_phantoms=config.data.phantoms,
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         resumed_at_step=run.progress.step,
@@ -192,15 +197,23 @@ def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def _read_all(config: TrainConfig, architecture: TmcaArchitecture) -> tuple[list[Sample], list[Sample]]:
+def _read_all(config: TrainConfig, architecture: TmcaArchitecture) -> tuple[list[Sample], dict[str, list[Sample]]]:
+    """Return what is trained on, and per folder, the deciding one first, what is validated on."""
     data, size = config.data, max(stage.image_size for stage in config.schedule.stages)
     preprocess = architecture.preprocess.model_copy(update={"image_size": size})
     dataset = open_dataset(data.folder, data.layout)
-    train_cases = _evenly(dataset.split(data.train_split), data.train_limit)
+    train_samples = list(read_samples(_evenly(dataset.split(data.train_split), data.train_limit), preprocess))
     val_cases = _evenly(dataset.split(data.val_split), data.val_limit)
+    val_samples = {data.folder.name: list(read_samples(val_cases, architecture.preprocess))}
+    for source, extra in enumerate(data.more, 1):
+        dataset = open_dataset(extra.folder, extra.layout)
+        train_samples += extra.repeat * list(read_samples(dataset.split(data.train_split), preprocess, source=source))
+        if data.val_split in dataset.splits:
+            val_cases = dataset.split(data.val_split)
+            val_samples[extra.folder.name] = list(read_samples(val_cases, architecture.preprocess, source=source))
     phantom_seeds = range(FIRST_PHANTOM_SEED, FIRST_PHANTOM_SEED + data.phantoms)
-    train_samples = [*read_samples(train_cases, preprocess), *phantom_samples(phantom_seeds, preprocess)]
-    return train_samples, list(read_samples(val_cases, architecture.preprocess))
+    train_samples += phantom_samples(phantom_seeds, preprocess)
+    return train_samples, val_samples
 
 
 def _evenly(cases: Sequence[Case], limit: int) -> Sequence[Case]:
@@ -220,10 +233,12 @@ class _Run:
         architecture: TmcaArchitecture,
         device: torch.device,
         train_samples: list[Sample],
-        val_samples: list[Sample],
+        val_samples: dict[str, list[Sample]],
     ) -> None:
         self.config, self.model, self.architecture, self.device = config, model, architecture, device
-        self.train_samples, self.val_samples = train_samples, val_samples
+        self.train_samples, self.more_val_samples = train_samples, dict(val_samples)
+        self.val_samples = self.more_val_samples.pop(config.data.folder.name)
+        self.teller = Teller(train_samples, config.telling)
         schedule = config.schedule
         self.steps_per_epoch = max(len(train_samples) // schedule.batch_size, 1)
         self.num_steps = self.steps_per_epoch * schedule.num_epochs
@@ -274,15 +289,15 @@ class _Run:
         config, progress = self.config, self.progress
         generator = torch.Generator().manual_seed(config.run.seed * 1_000_003 + progress.step)
         batch = collate(samples, config.schedule.image_size(progress.epoch))
-        images, masks = augment(batch.images, batch.masks, config.augment, generator)
-        keep = torch.rand(len(samples), generator=generator) >= config.schedule.report_dropout
-        reports = [text if kept else () for text, kept in zip(batch.sentences, keep.tolist(), strict=True)]
+        images, masks, mirrored = augment(batch.images, batch.masks, config.augment, generator)
+        told = self.teller.tell(samples, mirrored, generator)
+        masks[[one.is_denied for one in told]] = 0.0
 
         self.model.train()
         factor = learning_rate_factor(progress.step, self.num_steps, config.schedule.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        tokens = self.model.tokenizer(reports).to(self.device)
+        tokens = self.model.tokenizer([one.sentences for one in told]).to(self.device)
         images = standardise_batch(images).to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
             output = self.model(images, tokens)
@@ -305,6 +320,10 @@ class _Run:
         started, progress, schedule = time.perf_counter(), self.progress, self.config.schedule
         size = schedule.image_size(progress.epoch)
         given, without = validate(self._averaged, self.val_samples, self.device, schedule.batch_size, size)
+        more = {
+            name: validate(self._averaged, samples, self.device, schedule.batch_size, size)[0].dice_mean
+            for name, samples in self.more_val_samples.items()
+        }
         score = given.dice_mean
         if progress.epoch and size != schedule.image_size(progress.epoch - 1):
             progress.best_score = -1.0  # scores at another size do not compare
@@ -319,6 +338,7 @@ class _Run:
             dice_mean=score,
             dice_pooled=given.dice_pooled,
             dice_mean_without_report=without.dice_mean,
+            dice_mean_of_more=more,
             is_best=is_best,
             seconds=progress.seconds,
         )
@@ -342,11 +362,11 @@ class _Run:
                 f"{data.val_split}_while_training": {"dice_mean": done.dice_mean, "dice_pooled": done.dice_pooled}
             },
             training={
-                "dataset": data.folder.name,
+                "datasets": [data.folder.name, *(extra.folder.name for extra in data.more)],
                 "num_train": len(self.train_samples) - data.phantoms,
                 "num_phantoms": data.phantoms,
                 "epoch": done.epoch,
-                "config": json.loads(self.resolved),
+                "config": _without_paths(self.config),
             },
         )
 
@@ -381,12 +401,25 @@ def validate(
             part = samples[first : first + batch_size]
             batch = collate(part, image_size)
             features = model.encode_image(standardise_batch(batch.images).to(device, memory_format=torch.channels_last))
-            for scores, reports in ((given, batch.sentences), (without, [()] * len(part))):
+            for scores, reports in ((given, [sample.sentences for sample in part]), (without, [()] * len(part))):
                 embedding = model.encode_reports(model.tokenizer(reports).to(device))
                 masks = (model.decode(features, embedding).logits >= 0).cpu()
                 for prediction, reference in zip(masks[:, 0].numpy(), batch.masks[:, 0].numpy(), strict=True):
                     scores.append(score_case(prediction, reference >= 0.5))
     return Scores.of(given), Scores.of(without)
+
+
+def _without_paths(config: TrainConfig) -> dict[str, Any]:
+    """Return the configuration as weights carry it: folders of this machine by their names alone."""
+    values = config.model_dump(mode="json", exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
+    for section, key in (
+        (values["data"], "folder"),
+        *((extra, "folder") for extra in values["data"]["more"]),
+        *((values["model"], key) for key in ("text_encoder", "image_encoder", "start_from")),
+    ):
+        if Path(section[key]).exists():
+            section[key] = Path(section[key]).name
+    return values
 
 
 def _optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:

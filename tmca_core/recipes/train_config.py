@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tmca_core.data.augment import AugmentConfig
+from tmca_core.data.telling import TellingConfig
 from tmca_core.errors import ConfigError
 from tmca_core.model.architecture import AlignmentArchitecture, EnhancementArchitecture
 
@@ -22,8 +23,20 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ExtraData(_Frozen):
+    """A further folder to train on, every case ``repeat`` times an epoch."""
+
+    folder: Path
+    layout: str = "auto"
+    repeat: int = Field(default=1, ge=1)
+
+
 class DataConfig(_Frozen):
-    """What is trained on. ``val_limit`` and ``train_limit`` take a fixed part of a split; 0 is all of it."""
+    """What is trained on. ``val_limit`` and ``train_limit`` take a fixed part of a split; 0 is all of it.
+
+    ``folder`` decides which epoch is kept; the folders in ``more`` are trained on beside it, each scored on its own
+    val split where it has one, and named in the log.
+    """
 
     folder: Path
     layout: str = "auto"
@@ -32,6 +45,7 @@ class DataConfig(_Frozen):
     train_limit: int = Field(default=0, ge=0)
     val_limit: int = Field(default=0, ge=0)
     phantoms: int = Field(default=0, ge=0)
+    more: tuple[ExtraData, ...] = ()
 
 
 class ModelConfig(_Frozen):
@@ -69,7 +83,6 @@ class ScheduleConfig(_Frozen):
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
-    report_dropout: float = Field(default=0.2, ge=0, lt=1)
 
     @property
     def num_epochs(self) -> int:
@@ -103,6 +116,7 @@ class TrainConfig(_Frozen):
     model: ModelConfig = ModelConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
+    telling: TellingConfig = TellingConfig()
 
 
 def read_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

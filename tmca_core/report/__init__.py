@@ -1,6 +1,19 @@
-"""Text to meaning: sections, sentences, sides, negation. Rules are data, in rules.toml."""
+"""Text to facts and facts to text: sections, sentences, findings, places, negation. Rules are data, in *.toml."""
 
+from tmca_core.report.facts import Facts, read_facts, swap_facts
 from tmca_core.report.parse import parse_report, read_report
 from tmca_core.report.sides import swap_sides
+from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
-__all__ = ["parse_report", "read_report", "swap_sides"]
+__all__ = [
+    "Facts",
+    "add_company",
+    "held_out_writers",
+    "parse_report",
+    "read_facts",
+    "read_report",
+    "swap_facts",
+    "swap_sides",
+    "training_writers",
+    "write_report",
+]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tmca_core.report.rules import load_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def is_negated(sentence: str) -> bool:
@@ -12,17 +17,18 @@ def is_negated(sentence: str) -> bool:
     findings = [match.start() for match in rules.findings.finditer(text)]
     if not findings:
         return bool(rules.normal.search(text) or rules.denied_before.match(text.lstrip()))
-    clauses = _clauses(text)
-    return all(_is_denied(text, position, clauses) for position in findings)
+    clauses = clauses_of(text)
+    return all(is_denied(text, position, clauses) for position in findings)
 
 
-def _clauses(text: str) -> list[tuple[int, int]]:
+def clauses_of(text: str) -> list[tuple[int, int]]:
     """Return the stretches between terminators."""
     starts = [0, *(match.start() for match in load_rules().terminators.finditer(text))]
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
 
 
-def _is_denied(text: str, position: int, clauses: list[tuple[int, int]]) -> bool:
+def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]]) -> bool:
+    """Return whether the finding at ``position`` is denied within its clause."""
     rules = load_rules()
     start, end = next((a, b) for a, b in clauses if a <= position < b)
     before = rules.denied_before.search(text, start, position)

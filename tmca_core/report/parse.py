@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tmca_core.errors import ReportError
+from tmca_core.report.facts import findings_in
 from tmca_core.report.negation import is_negated
 from tmca_core.report.rules import load_rules
 from tmca_core.report.sentences import Span, split_sentences
@@ -66,6 +67,7 @@ def _understand(text: str, span: Span) -> Sentence:
         sides=named_sides(words),
         is_negated=is_negated(words),
         is_about_picture=_is_about_picture(words, span.section),
+        findings=findings_in(words),
     )
 
 

@@ -171,9 +171,26 @@ def test_table_rows_become_cases(tmp_path):
             target="left lung",
             patient="p1",
             side_convention=PATIENT,
+            instruction="Target: left lung.",
         ),
-        Case("b", folder / "images/a.png", None, "Left lung.", "test", "heart mediastinum", "p1", PATIENT),
+        Case(
+            id="b",
+            image=folder / "images/a.png",
+            mask=None,
+            text="Left lung.",
+            split="test",
+            target="heart mediastinum",
+            patient="p1",
+            side_convention=PATIENT,
+            instruction="Target: heart mediastinum.",
+        ),
     )
+    assert "2 targets: each report is led by a sentence that names its target" in dataset.notes
+
+
+def test_a_table_with_one_target_and_normal_cases_gives_no_instruction(tmp_path):
+    folder = make_table(tmp_path / "d", [row("a", target="tumour"), row("b", target="none (normal)")])
+    assert {case.instruction for case in open_dataset(folder).cases} == {""}
 
 
 def test_table_without_patient_or_target_column_takes_each_case_as_a_patient(tmp_path):

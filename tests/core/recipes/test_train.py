@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,26 @@ def test_a_training_ends_in_weights_that_predict(tmp_path, data):
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3]
     assert {"loss", "dice_mean", "dice_pooled", "dice_mean_without_report"} <= set(log[0])
+
+
+def test_more_folders_are_trained_on_and_scored_beside_the_first(tmp_path, data):
+    lungs = tmp_path / "lungs"
+    shutil.copytree(data, lungs)
+    more = f'data.more=[{{folder="{lungs}", repeat=2}}]'
+    telling = "telling={dropout=0.1, instruction_only=0.2, mismatch=0.3, rewrite=0.6, denied=0.2}"
+    config = read_train_config(write_config(tmp_path / "c.toml", data), [more, telling, "augment.flip=0.5"])
+    events = list(train(config))
+    assert events[0].num_train == 8 + 2 * 8
+    assert set(events[-2].dice_mean_of_more) == {"lungs"}
+
+
+def test_weights_carry_their_recipe_and_no_folder_of_this_machine(tmp_path, data):
+    more = f'data.more=[{{folder="{data}"}}]'
+    finished = list(train(read_train_config(write_config(tmp_path / "c.toml", data), [more])))[-1]
+    training = json.loads((finished.folder / "manifest.json").read_text())["training"]
+    assert training["datasets"] == [data.name, data.name]
+    assert training["config"]["data"]["folder"] == data.name
+    assert str(tmp_path.parent) not in json.dumps(training)
 
 
 def test_the_training_loss_falls(tmp_path, data):

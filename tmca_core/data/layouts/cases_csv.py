@@ -3,6 +3,9 @@
 Needed columns: ``id, image, mask, text, split``. Known columns: ``target, patient, side_convention``. Paths are
 relative to the folder. One image may stand in several rows, one per target; an empty ``mask`` cell says that nobody
 drew a reference. Other columns are left alone.
+
+Where the folder has several targets, a report alone does not say which of them is meant: every case then carries the
+instruction "Target: NAME.", which goes before its report. A target called "none" is no target.
 """
 
 from __future__ import annotations
@@ -42,7 +45,12 @@ def read(folder: Path) -> Dataset:
         folder, len(rows), {"images": _absent(folder, rows, "image"), "masks": _absent(folder, rows, "mask")}
     )
     policy = decide_sides(table, rows)
-    return Dataset(folder, LAYOUT.name, tuple(_case(folder, row, policy) for row in rows), policy.notes)
+    targets = {target for row in rows if (target := row.get("target", "")) and not target.startswith("none")}
+    notes = policy.notes
+    if len(targets) > 1:
+        notes = (*notes, f"{len(targets)} targets: each report is led by a sentence that names its target")
+    cases = tuple(_case(folder, row, policy, names_target=len(targets) > 1) for row in rows)
+    return Dataset(folder, LAYOUT.name, cases, notes)
 
 
 def _absent(folder: Path, rows: list[dict[str, str]], column: str) -> list[str]:
@@ -50,17 +58,19 @@ def _absent(folder: Path, rows: list[dict[str, str]], column: str) -> list[str]:
     return [path for path in paths if not (folder / path).is_file()]
 
 
-def _case(folder: Path, row: dict[str, str], policy: SidePolicy) -> Case:
+def _case(folder: Path, row: dict[str, str], policy: SidePolicy, *, names_target: bool) -> Case:
     text, convention = policy.convert(row)
+    target = row.get("target", "")
     return Case(
         id=row["id"],
         image=folder / row["image"],
         mask=folder / row["mask"] if row["mask"] else None,
         text=text,
         split=row["split"],
-        target=row.get("target", ""),
+        target=target,
         patient=row.get("patient", "") or row["id"],
         side_convention=convention,
+        instruction=f"Target: {target}." if names_target and target else "",
     )
 
 
