@@ -11,6 +11,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from tmca_core.errors import GeometryError, StudyReadError
 from tmca_core.study import Scan
+from tmca_core.window import robust_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
-WINDOW_PERCENTILES = (0.5, 99.5)
 MASK_COLOR = (0.90, 0.62, 0.0, 1.0)  # Okabe-Ito orange: told apart from grey with any colour vision
 HEAT = Colormap(
     [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],
@@ -70,7 +70,7 @@ def layer_to_scan(layer: Image) -> Scan:
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
     rgb = bool(layer.rgb)
-    return Scan(pixels=pixels[..., :3] if rgb else pixels, is_rgb=rgb, spacing_mm=_spacing_mm(layer))
+    return Scan(pixels=pixels[..., :3] if rgb else pixels, is_rgb=rgb, spacing_mm=layer_spacing_mm(layer))
 
 
 def scan_of_metadata(attributes: Mapping[str, Any], shape: tuple[int, ...]) -> Scan:
@@ -164,7 +164,7 @@ def _grid_of(reference: Image) -> dict[str, Any]:
     }
 
 
-def _spacing_mm(layer: Image) -> tuple[float, ...] | None:
+def layer_spacing_mm(layer: Image) -> tuple[float, ...] | None:
     """Return the layer's scale in millimetres, or ``None`` where its units are no lengths."""
     millimetre = pint.get_application_registry().millimeter
     try:
@@ -176,6 +176,5 @@ def _spacing_mm(layer: Image) -> tuple[float, ...] | None:
 
 
 def _window(pixels: NDArray[Any]) -> tuple[float, float]:
-    values = pixels.reshape(-1)
-    low, high = np.percentile(values[:: max(values.size // 1_000_000, 1)], WINDOW_PERCENTILES)
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+    low, high = robust_window(pixels)
+    return (low, high) if high > low else (low, low + 1.0)

@@ -16,20 +16,23 @@ from psygnal import Signal
 
 from napari_tmca.layers import (
     MASK_NAME,
+    SCAN_KEY,
     add_heatmap,
     add_mask,
     area_in_words,
+    layer_spacing_mm,
     layer_to_scan,
     scan_to_layer_data,
     write_into,
 )
-from napari_tmca.notify import report_error, sentences_of
+from napari_tmca.notify import report_error
 from napari_tmca.settings import read_settings
 from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job
 from tmca_core.attention import attention_on_scan
 from tmca_core.errors import StudyReadError, StudyWriteError
 from tmca_core.io import read_scan, write_mask
 from tmca_core.report import parse_report
+from tmca_core.study import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from tmca_core.study import Report, Scan, Segmentation, Sentence
+    from tmca_core.study import Report, Segmentation, Sentence
 
 Level = int | Literal["mean"]
-State = Literal["idle", "running", "cancelling"]
+State = Literal["idle", "running"]
 
 _sessions: dict[int, Session] = {}
 
@@ -225,13 +228,16 @@ class Session:
     def _scan_of(self, layer: Image) -> Scan:
         """Return the layer's scan, the same object for the same data, so that its features are computed once."""
         data = layer.data[0] if layer.multiscale else layer.data
-        if (
-            self._scan is None
-            or self._scan.pixels is not data
-            or self._scan.spacing_mm != layer_to_scan(layer).spacing_mm
-        ):
-            self._scan = layer_to_scan(layer)
-        return self._scan
+        known = self._scan
+        if known is None or known.pixels is not data or known.spacing_mm != self._spacing_of(layer):
+            known = self._scan = layer_to_scan(layer)
+        return known
+
+    @staticmethod
+    def _spacing_of(layer: Image) -> tuple[float, ...] | None:
+        """Return the spacing that `layer_to_scan` would give: a reader's scan keeps its own."""
+        scan = layer.metadata.get(SCAN_KEY)
+        return scan.spacing_mm if isinstance(scan, Scan) else layer_spacing_mm(layer)
 
     def _on_progress(self, job: Job, done: int, total: int) -> None:
         if job is self._job:
@@ -287,7 +293,7 @@ class Session:
 
     @staticmethod
     def _is_of(layer: Labels, scan: Scan) -> bool:
-        known = layer.metadata.get("tmca_scan")
+        known = layer.metadata.get(SCAN_KEY)
         return getattr(known, "pixels", None) is scan.pixels
 
     # --- result ------------------------------------------------------------------------------------------------------
@@ -353,7 +359,7 @@ class Session:
         layer = self.mask_layer
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
-        scan = layer.metadata["tmca_scan"]
+        scan = layer.metadata[SCAN_KEY]
         write_mask(Path(path), np.asarray(layer.data), scan)
         self._say(f"Saved {Path(path).name}.")
         return Path(path)
@@ -361,7 +367,7 @@ class Session:
     def suggested_path(self) -> Path:
         """Return where saving would go: beside the scan, or in the folder of the preferences."""
         layer = self.mask_layer
-        scan = layer.metadata["tmca_scan"] if layer is not None else self._scan
+        scan = layer.metadata[SCAN_KEY] if layer is not None else self._scan
         source = getattr(scan, "source", None)
         folder = read_settings().save_folder or (source.parent if source else Path.home())
         is_nifti = scan is not None and (scan.ndim == 3 or (source and source.name.endswith((".nii", ".nii.gz"))))
@@ -374,7 +380,7 @@ class Session:
         layer = self.mask_layer
         if layer is None:
             return ""
-        return area_in_words(np.asarray(layer.data), layer.metadata["tmca_scan"].spacing_mm)
+        return area_in_words(np.asarray(layer.data), layer.metadata[SCAN_KEY].spacing_mm)
 
     def _show_heatmap(self, scan: Scan, reference: Image) -> None:
         segmentation = self.segmentation
@@ -382,7 +388,7 @@ class Session:
             return
         values = attention_on_scan(segmentation, level=self.level)
         layer = self.heatmap_layer
-        if layer is not None and layer.data.shape == values.shape and layer.metadata.get("tmca_scan") is scan:
+        if layer is not None and layer.data.shape == values.shape and layer.metadata.get(SCAN_KEY) is scan:
             layer.data = values
             return
         viewer = self._require_viewer()
@@ -439,10 +445,6 @@ class Session:
         self._say(message)
         if future is not None:
             future.set_exception(error)
-
-    def describe_error(self, error: BaseException) -> str:
-        """Return what the user is told of an error, without showing it again."""
-        return sentences_of(error)
 
 
 def _free_name(viewer: Viewer, name: str) -> str:

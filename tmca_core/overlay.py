@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from tmca_core.display import to_display
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,7 +19,6 @@ MASK_RGB = (230, 159, 0)
 """Orange of the Okabe-Ito palette, told apart from grey with any colour vision."""
 
 _TINT = 0.3
-_WINDOW_PERCENTILES = (0.5, 99.5)
 
 
 def draw_overlay(scan: Scan, mask: NDArray[np.generic]) -> tuple[NDArray[np.uint8], int | None]:
@@ -42,7 +43,9 @@ def draw_overlay(scan: Scan, mask: NDArray[np.generic]) -> tuple[NDArray[np.uint
     slice_index = None if scan.ndim == 2 else fullest_slice(target)
     pixels = scan.pixels if slice_index is None else scan.pixels[slice_index]
     target = target if slice_index is None else target[slice_index]
-    picture = _to_rgb(pixels, is_rgb=scan.is_rgb)
+    picture = to_display(pixels, is_rgb=scan.is_rgb).copy()
+    if not scan.is_rgb:
+        picture = np.repeat(picture[..., None], 3, axis=-1)
     shape = _square_pixel_shape(target.shape, scan.spacing_mm)
     if shape != target.shape:
         picture = _resize(picture, shape, Image.Resampling.BILINEAR)
@@ -57,17 +60,6 @@ def fullest_slice(mask: NDArray[np.bool_]) -> int:
     """Return the Z with most target, the middle one if there is none; ``mask`` is (Z, Y, X)."""
     per_slice = mask.sum(axis=(1, 2))
     return int(per_slice.argmax()) if per_slice.any() else mask.shape[0] // 2
-
-
-def _to_rgb(pixels: NDArray[np.generic], *, is_rgb: bool) -> NDArray[np.uint8]:
-    """Return 8-bit RGB; grey is windowed to its middle 99 %, 8-bit colour stays as it is."""
-    if is_rgb and pixels.dtype == np.uint8:
-        return np.array(pixels, dtype=np.uint8)
-    values = np.asarray(pixels, dtype=np.float32)
-    low, high = np.percentile(values, (0, 100) if is_rgb else _WINDOW_PERCENTILES)
-    scaled = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
-    bytes_ = np.round(255 * scaled).astype(np.uint8)
-    return bytes_ if is_rgb else np.repeat(bytes_[..., None], 3, axis=-1)
 
 
 def _square_pixel_shape(shape: tuple[int, ...], spacing_mm: tuple[float, ...] | None) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Files to values and values to files. No torch, no GUI."""
 
 from tmca_core.io._files import SCAN_SUFFIXES
-from tmca_core.io.display import to_display
 from tmca_core.io.read import read_mask, read_scan
 from tmca_core.io.write import WRITE_SUFFIXES, write_json, write_map, write_mask, write_overlay
 
@@ -10,7 +9,6 @@ __all__ = [
     "WRITE_SUFFIXES",
     "read_mask",
     "read_scan",
-    "to_display",
     "write_json",
     "write_map",
     "write_mask",

@@ -13,9 +13,9 @@ import tifffile
 from PIL import Image
 
 from tmca_core.atomic import atomic_write
+from tmca_core.display import with_heat
 from tmca_core.errors import GeometryError, StudyWriteError
 from tmca_core.io._files import suffix_of
-from tmca_core.io.display import with_heat
 from tmca_core.io.nifti import write_nifti
 from tmca_core.overlay import draw_overlay, fullest_slice
 

@@ -31,7 +31,6 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 COMPACT_ENHANCEMENT = EnhancementArchitecture(align_dim=64, attention_dim=64)
 
-CONVNEXT_TINY = PretrainedSource("facebook/convnext-tiny-224")
 CXR_BERT = PretrainedSource("microsoft/BiomedVLP-CXR-BERT-specialized", revision="v1.1")
 
 
@@ -74,7 +73,7 @@ def build_tmca(architecture: TmcaArchitecture, vocabulary: Sequence[str]) -> Tmc
 
 def build_tmca_base(
     *,
-    image_source: PretrainedSource = CONVNEXT_TINY,
+    image_source: PretrainedSource,
     text_source: PretrainedSource = CXR_BERT,
     enhancement: EnhancementArchitecture | None = None,
     alignment: AlignmentArchitecture | None = None,

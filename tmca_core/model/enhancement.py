@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,7 +79,12 @@ class CrossAttention(nn.Module):
         pixels = self.norm(x.flatten(2).transpose(1, 2))  # (B, hw, C)
         query = self._split(self.query(pixels))  # (B, heads, hw, dim/heads)
         key, value = (self._split(half) for half in self.key_value(tokens).chunk(2, dim=-1))
-        said = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        attend = partial(scaled_dot_product_attention, attn_mask=mask[:, None, None])
+        if query.device.type == "cpu":  # where its gradient is several times slower in bfloat16 than in float32
+            with torch.autocast("cpu", enabled=False):
+                said = attend(query.float(), key.float(), value.float())
+        else:
+            said = attend(query, key, value)
         said = self.out(said.transpose(1, 2).flatten(2))  # (B, hw, C)
         return said.transpose(1, 2).unflatten(2, (height, width))
 

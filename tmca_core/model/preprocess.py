@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from tmca_core.window import robust_window
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -18,10 +20,7 @@ if TYPE_CHECKING:
 
 def intensity_window(pixels: NDArray[np.generic], preprocess: PreprocessArchitecture) -> tuple[float, float]:
     """Return the robust lowest and highest value of a whole scan, in its own units."""
-    values = pixels.reshape(-1)
-    sample: NDArray[np.float64] = values[:: max(values.size // 1_000_000, 1)].astype(np.float64)
-    low, high = np.percentile(sample, [preprocess.low_percentile, preprocess.high_percentile])
-    return float(low), float(high)
+    return robust_window(pixels, (preprocess.low_percentile, preprocess.high_percentile))
 
 
 def standardise(pixels: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.float32]:

@@ -160,12 +160,14 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
                 hint="scripts/prune_minilm.py makes one.",
             )
         return build_tmca_compact(text, num_trainable_layers=config.num_trainable_text_layers, **parts)
-    sources: dict[str, Any] = {}
+    if not config.image_encoder:
+        raise ConfigError(
+            "model.image_encoder: expected the folder or hub id of a ConvNeXt, got nothing.",
+            hint='For example "facebook/convnext-tiny-224", with the commit to take it at as model.image_revision.',
+        )
     if config.text_encoder:
-        sources["text_source"] = text
-    if config.image_encoder:
-        sources["image_source"] = PretrainedSource(config.image_encoder, config.image_revision)
-    return build_tmca_base(**sources, **parts)
+        parts["text_source"] = text
+    return build_tmca_base(image_source=PretrainedSource(config.image_encoder, config.image_revision), **parts)
 
 
 def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:

@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tmca_core.display import to_display
 from tmca_core.errors import GeometryError, StudyReadError, StudyWriteError
-from tmca_core.io import read_mask, read_scan, to_display, write_json, write_map, write_mask, write_overlay
+from tmca_core.io import read_mask, read_scan, write_json, write_map, write_mask, write_overlay
 from tmca_core.study import Scan
 
 GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
@@ -273,7 +274,7 @@ def test_an_overlay_of_a_volume_shows_the_slice_with_most_mask(tmp_path, with_at
     write_overlay(tmp_path / "overlay.png", scan, mask, attention)
     with Image.open(tmp_path / "overlay.png") as image:
         bottom = np.asarray(image)[-1, :, 0].astype(int)
-    np.testing.assert_allclose(bottom, to_display(scan)[1, -1], atol=4)
+    np.testing.assert_allclose(bottom, to_display(scan.pixels)[1, -1], atol=4)
 
 
 def test_an_overlay_is_png_only(tmp_path):
@@ -284,7 +285,7 @@ def test_an_overlay_is_png_only(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.int64])
 def test_display_spans_the_window_whatever_the_type(dtype):
     values = np.linspace(0, 250, 1000).astype(dtype).reshape(20, 50)
-    display = to_display(Scan(values))
+    display = to_display(values)
     assert (display.dtype, display.min(), display.max()) == (np.uint8, 0, 255)
     assert (np.diff(display.ravel().astype(int)) >= 0).all()
 
@@ -292,22 +293,22 @@ def test_display_spans_the_window_whatever_the_type(dtype):
 def test_display_ignores_a_few_extreme_pixels():
     values = np.linspace(0, 100, 10_000, dtype=np.float32).reshape(100, 100)
     values[0, 0] = 1e6
-    assert int(to_display(Scan(values))[50, 50]) == pytest.approx(127, abs=3)
+    assert int(to_display(values)[50, 50]) == pytest.approx(127, abs=3)
 
 
 def test_display_of_a_nearly_empty_image_still_shows_it():
     values = np.zeros((100, 100), dtype=np.uint16)
     values[40, 40] = 9
-    assert to_display(Scan(values))[40, 40] == 255
+    assert to_display(values)[40, 40] == 255
 
 
 def test_display_of_a_constant_image_is_black():
-    assert not to_display(Scan(np.full((4, 4), 7.0))).any()
+    assert not to_display(np.full((4, 4), 7.0)).any()
 
 
 def test_display_of_8_bit_colour_is_the_colour():
     colours = np.dstack([GREY] * 3)
-    np.testing.assert_array_equal(to_display(Scan(colours, is_rgb=True)), colours)
+    np.testing.assert_array_equal(to_display(colours, is_rgb=True), colours)
 
 
 def test_json_keeps_order_and_takes_numpy_numbers(tmp_path):

@@ -91,7 +91,7 @@ def test_gradients_flow_into_every_part(tiny):
 
 
 def test_overfitting_one_batch_reaches_dice_095_in_seconds(tiny):
-    started = time.perf_counter()
+    started = time.process_time()
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(2, 3, 64, 64, generator=generator)
     targets = torch.zeros(2, 1, 64, 64)
@@ -108,7 +108,7 @@ def test_overfitting_one_batch_reaches_dice_095_in_seconds(tiny):
     prediction = output.logits > 0
     dice = 2 * (prediction * targets).sum((1, 2, 3)) / (prediction.sum((1, 2, 3)) + targets.sum((1, 2, 3)))
     assert dice.min().item() > 0.95
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
 
 
 @pytest.mark.parametrize(

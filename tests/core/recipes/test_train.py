@@ -88,6 +88,12 @@ def test_weights_carry_their_recipe_and_no_folder_of_this_machine(tmp_path, data
     assert str(tmp_path.parent) not in json.dumps(training)
 
 
+def test_base_without_an_image_encoder_is_refused(tmp_path, data):
+    config = read_train_config(write_config(tmp_path / "c.toml", data), ['model.size="base"'])
+    with pytest.raises(ConfigError, match=r"model\.image_encoder: expected the folder or hub id of a ConvNeXt"):
+        next(train(config))
+
+
 def test_the_training_loss_falls(tmp_path, data):
     config = read_train_config(
         write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=15}]"]
@@ -129,11 +135,11 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, data):
 def test_a_finished_training_is_not_done_again(tmp_path, data):
     config = read_train_config(write_config(tmp_path / "c.toml", data))
     first = list(train(config))[-1]
-    started = time.perf_counter()
+    started = time.process_time()
     again = list(train(config))
     assert not [event for event in again if isinstance(event, StepDone)]
     assert again[-1] == first
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
 
 
 def test_a_state_of_another_configuration_is_refused(tmp_path, data):

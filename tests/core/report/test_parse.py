@@ -166,9 +166,9 @@ def test_what_is_odd_about_a_report_is_said(text, note):
 
 @pytest.mark.parametrize("text", ["opacity in the left lung. " * 2000, "x" * 50_000, ". " * 25_000, "no " * 20_000])
 def test_long_text_takes_no_time(text):
-    started = time.perf_counter()
+    started = time.process_time()
     parse_report(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

@@ -6,32 +6,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tmca_core.window import robust_window
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tmca_core.study import Scan
 
-WINDOW_PERCENTILES = (0.5, 99.5)
-_ENOUGH = 1_000_000  # values from which percentiles are taken
 _HEAT = np.array([[0, 0, 0], [120, 0, 60], [230, 60, 20], [255, 170, 0], [255, 255, 160]], dtype=np.float32)
 _HEAT_OPACITY = 0.6
 
 
-def to_display(scan: Scan) -> NDArray[np.uint8]:
-    """Return the pixels as 8 bits, grey through a window between two robust percentiles.
+def to_display(pixels: NDArray[np.generic], *, is_rgb: bool = False) -> NDArray[np.uint8]:
+    """Return pixels as 8 bits, through a window between two robust percentiles.
 
     8-bit colour stays as it is; a constant image becomes black.
 
+    Parameters
+    ----------
+    pixels : NDArray
+        Of a whole scan or of one slice, with a trailing axis of 3 for colour.
+    is_rgb : bool
+        Whether the last axis is colour.
+
     Returns
     -------
-    NDArray[np.uint8], shape of ``scan.pixels``
+    NDArray[np.uint8], same shape
 
     """
-    pixels = scan.pixels
-    if scan.is_rgb and pixels.dtype == np.uint8:
+    if is_rgb and pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
-    step = max(1, pixels.size // _ENOUGH)
-    low, high = np.percentile(pixels.ravel()[::step].astype(np.float64), WINDOW_PERCENTILES)
+    low, high = robust_window(pixels)
     if high <= low:
         low, high = float(pixels.min()), float(pixels.max())
     if high <= low:
@@ -56,7 +61,7 @@ def with_heat(scan: Scan, attention: NDArray[np.float32]) -> NDArray[np.uint8]:
         RGB.
 
     """
-    grey = to_display(scan)
+    grey = to_display(scan.pixels, is_rgb=scan.is_rgb)
     base = (grey if scan.is_rgb else np.repeat(grey[..., np.newaxis], 3, axis=-1)).astype(np.float32)
     strength = np.clip(attention, 0, 1).astype(np.float32)
     stops = np.linspace(0, 1, len(_HEAT))
