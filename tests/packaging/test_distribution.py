@@ -20,6 +20,8 @@ SOURCES = (
     "LICENSE",
     "LICENSE-WEIGHTS",
 )
+WEIGHTS = "tmca_core/weights/tmca-compact"
+WEIGHTS_FILES = ("config.json", "manifest.json", "model.safetensors", "vocab.txt")
 DISCOVER = (
     "from npe2 import PluginManager; pm = PluginManager(); pm.discover(include_npe1=False); "
     "m = pm.get_manifest('napari-tmca'); print(m.display_name, len(m.contributions.widgets)); "
@@ -33,7 +35,7 @@ def run(*command, **options):
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """A clean copy of the sources: what a clone holds, no build product, weights left out for speed."""
+    """A clean copy of the sources: what a clone holds, no build product, a few bytes for the weights, for speed."""
     folder = tmp_path_factory.mktemp("source") / "napari-tmca"
     folder.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", "model.safetensors")
@@ -42,6 +44,7 @@ def source(tmp_path_factory):
             shutil.copytree(ROOT / name, folder / name, ignore=ignore)
         else:
             shutil.copyfile(ROOT / name, folder / name)
+    (folder / WEIGHTS / "model.safetensors").write_bytes(b"stand-in")
     (folder / "napari_tmca" / "napari.yaml").unlink(missing_ok=True)
     return folder
 
@@ -66,6 +69,16 @@ def test_the_wheel_holds_manifest_types_and_licences(built):
     assert {"napari_tmca/py.typed", "tmca_core/py.typed", "tmca_core/report/rules.toml"} <= names
     assert {name.rsplit("/", 1)[-1] for name in names} >= {"LICENSE", "LICENSE-WEIGHTS", "entry_points.txt"}
     assert not [name for name in names if name.startswith("tests/") or name.endswith(".pyc")]
+
+
+def test_weights_and_word_lists_are_packed(built):
+    expected = {f"{WEIGHTS}/{name}" for name in WEIGHTS_FILES}
+    expected |= {f"tmca_core/report/{name}.toml" for name in ("rules", "writers")}
+    for wheel in (next(built.glob("*.whl")), next((built / "again").glob("*.whl"))):
+        with zipfile.ZipFile(wheel) as archive:
+            assert expected <= set(archive.namelist())
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        assert expected <= {name.split("/", 1)[-1] for name in archive.getnames()}
 
 
 def test_the_base_install_names_no_qt_binding(built):
