@@ -46,10 +46,11 @@ class TellingConfig(BaseModel):
 
 
 class Told(NamedTuple):
-    """Sentences, and whether they deny the target."""
+    """Sentences, whether they deny the target, and whether they come from the case's own report."""
 
     sentences: tuple[str, ...]
     is_denied: bool = False
+    is_own: bool = True
 
 
 class Teller:
@@ -94,12 +95,13 @@ class Teller:
             return Told((swap_sides(sample.instruction) if is_mirrored else sample.instruction,))
         if draw[2] < config.denied and _states_opacity_alone(sample.facts):
             return Told(_lead(sample, _write(_DENIED, rng)), is_denied=True)
-        told = self._another(sample, rng) if draw[3] < config.mismatch else sample
+        is_own = draw[3] >= config.mismatch
+        told = sample if is_own else self._another(sample, rng)
         if draw[4] < config.rewrite and _states_opacity_alone(told.facts):
             facts = _vaguer(told.facts, rng)
-            return Told(_lead(sample, _write(swap_facts(facts) if is_mirrored else facts, rng)))
+            return Told(_lead(sample, _write(swap_facts(facts) if is_mirrored else facts, rng)), is_own=is_own)
         sentences = _lead(sample, told.report)
-        return Told(tuple(swap_sides(sentence) for sentence in sentences) if is_mirrored else sentences)
+        return Told(tuple(swap_sides(s) for s in sentences) if is_mirrored else sentences, is_own=is_own)
 
     def _another(self, sample: Sample, rng: np.random.Generator) -> Sample:
         alike = self.alike[sample.source, sample.target]

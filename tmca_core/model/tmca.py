@@ -140,14 +140,27 @@ class Tmca(nn.Module):
         means = member @ output.report.tokens[0].float() / member.sum(1, keepdim=True).clamp_min(1.0)  # (S, d)
         return level_attention(self.decoder, output.levels, self.text_vectors(means))
 
-    def loss(self, output: TmcaOutput, targets: Tensor) -> TmcaLoss:
-        """Return the training loss of a batch against (B, 1, H, W) targets 0..1."""
+    def loss(self, output: TmcaOutput, targets: Tensor, is_own_report: Tensor | None = None) -> TmcaLoss:
+        """Return the training loss of a batch.
+
+        Parameters
+        ----------
+        output : TmcaOutput
+            Of a batch.
+        targets : Tensor, shape (B, 1, H, W)
+            0..1.
+        is_own_report : Tensor of bool, shape (B,), optional
+            False where the report is another case's: that pair takes no part in the alignment. All true by default.
+
+        """
         segmentation = segmentation_loss(output.logits, targets)
         soft = pixel = segmentation.new_zeros(())
         if self.alignment is not None and output.levels:
             embeddings = [level.pixel_embeddings for level in output.levels]
             has_report = output.report.has_report
-            aligned = self.alignment(embeddings, output.report_vectors, output.report_embeddings, has_report, targets)
+            # Without a target a pair is left out of both losses.
+            pairs = targets if is_own_report is None else targets * is_own_report[:, None, None, None]
+            aligned = self.alignment(embeddings, output.report_vectors, output.report_embeddings, has_report, pairs)
             soft, pixel = aligned.soft, aligned.pixel
         total = segmentation + self.alignment_weight * (soft + self.pixel_weight * pixel)
         return TmcaLoss(total, segmentation, soft, pixel)

@@ -303,7 +303,8 @@ class _Run:
         images = standardise_batch(images).to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
             output = self.model(images, tokens)
-        loss = self.model.loss(output, masks.to(self.device)).total
+        is_own = torch.tensor([one.is_own for one in told], device=self.device)
+        loss = self.model.loss(output, masks.to(self.device), is_own).total
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingStopped(

@@ -174,7 +174,8 @@ def _places(places: frozenset[Place], words: Mapping[str, Any], rng: Generator) 
     if same and "both_sides" in words and rng.random() < 0.7:
         return _phrase("both_sides", "", ordered[0].zones, words, rng)
     joiner = _pick(words["place_joiner"], rng)
-    if words.get("abbreviations") and all(len(place.zones) == 1 for place in ordered) and rng.random() < 0.6:
+    can_abbreviate = words.get("abbreviations") and all(place.side and len(place.zones) == 1 for place in ordered)
+    if can_abbreviate and rng.random() < 0.6:
         return joiner.join(_LOBES[place.side, next(iter(place.zones))] for place in ordered)
     return joiner.join(_phrase("one_side", place.side, place.zones, words, rng) for place in ordered)
 
@@ -182,8 +183,10 @@ def _places(places: frozenset[Place], words: Mapping[str, Any], rng: Generator) 
 def _phrase(kind: str, side: str, zones: frozenset[str], words: Mapping[str, Any], rng: Generator) -> str:
     if not zones:
         return _pick(words[f"{kind}_unsaid"], rng).format(side=side)
-    if zones == frozenset(ZONES):
+    if zones == frozenset(ZONES) and (side or kind != "one_side"):
         return _pick(words[f"{kind}_all"], rng).format(side=side)
+    if not side and kind == "one_side":
+        return " and ".join(zone for zone in ZONES if zone in zones) + (" zone" if len(zones) == 1 else " zones")
     named = words["joiner"].join(_pick(words["zone"][zone], rng) for zone in ZONES if zone in zones)
     phrase = _pick(words[kind], rng).format(side=side, zones=named)
     return re.sub(r"\b(zone|lobe|region|third|portion)\b", r"\1s", phrase) if len(zones) > 1 else phrase

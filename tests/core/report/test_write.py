@@ -26,6 +26,8 @@ def _random_facts(rng):
     if certainty == "denied":
         sides = sides[:1] if rng.random() < 0.3 else []
     places = frozenset(Place(side, SUBSETS[rng.integers(8)]) for side in sides)
+    if not sides and certainty == "affirmed" and rng.random() < 0.5:
+        places = frozenset({Place("", SUBSETS[rng.integers(1, 8)])})
     count = int(rng.integers(1, 7)) if certainty == "affirmed" and rng.random() < 0.5 else None
     facts = {Finding("opacity", certainty, places, count)}
     if rng.random() < 0.3:
