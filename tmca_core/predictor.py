@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, StudyReadError
+from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, load_model, program_version
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
+from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.study import Provenance, Report, Scan, Segmentation
 
 if TYPE_CHECKING:
@@ -51,6 +54,14 @@ class _SliceAnswer:
     sentence_attention: list[list[NDArray[np.float32]]]
 
 
+@dataclass(frozen=True, eq=False)
+class _ImageOnly:
+    """What a slice shows without words: logits (1, Y, X), and its target's summed embeddings (1, d_a) per level."""
+
+    logits: NDArray[np.float32]
+    target_sums: list[torch.Tensor]
+
+
 class Predictor:
     """A network on a device, and the scan it looks at.
 
@@ -78,6 +89,7 @@ class Predictor:
         self._scan: Scan | None = None
         self._window = (0.0, 0.0)
         self._features: dict[int, ImageFeatures] = {}
+        self._image_only: dict[int, _ImageOnly] = {}
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
@@ -121,7 +133,7 @@ class Predictor:
             )
         self._window = intensity_window(scan.pixels, self.preprocess)
         self._scan = scan
-        self._features = {}
+        self._features, self._image_only = {}, {}
 
     def predict(self, report: Report | None, threshold: float | None = None) -> Segmentation:
         """Segment the scan by a report; see `predict_steps`."""
@@ -173,16 +185,20 @@ class Predictor:
         timings = {"report": time.perf_counter() - started, "image": 0.0}
         slices = scan_slices(self._scan)
         answers: list[_SliceAnswer] = []
+        image_only: list[_ImageOnly] = []
         for first in range(0, len(slices), BATCH_SLICES):
             indices = range(first, min(first + BATCH_SLICES, len(slices)))
             started = time.perf_counter()
             features = self._features_of(indices, slices)
+            if sentences:
+                image_only += [self._image_only_of(i, features[i], len(slices)) for i in indices]
             timings["image"] += time.perf_counter() - started
             started = time.perf_counter()
-            answers += [self._decode(features[i], embedding, self._scan.shape[-2:]) for i in indices]
+            answers += [self._decode(features[i], embedding) for i in indices]
             timings["report"] += time.perf_counter() - started
             yield SlicesDone(indices.stop, len(slices))
-        return self._assemble(self._scan, report if sentences else None, report, answers, threshold, timings)
+        distances = self._distances(image_only, embedding) if image_only else ()
+        return self._assemble(self._scan, report, answers, image_only, distances, threshold, timings)
 
     def _features_of(self, indices: range, slices: NDArray[np.generic]) -> dict[int, ImageFeatures]:
         missing = [i for i in indices if i not in self._features]
@@ -197,17 +213,43 @@ class Predictor:
             self._features.update(fresh)
         return {i: fresh[i] if i in fresh else self._features[i] for i in indices}
 
-    def _decode(self, features: ImageFeatures, report: ReportEmbedding, shape_yx: tuple[int, ...]) -> _SliceAnswer:
+    def _image_only_of(self, index: int, features: ImageFeatures, num_slices: int) -> _ImageOnly:
+        known = self._image_only.get(index)
+        if known is None:
+            with torch.inference_mode():
+                output = self.model.decode(
+                    features, self.model.encode_reports(self.model.tokenizer([()]).to(self.device))
+                )
+                sums = self.model.target_sums(output)
+            known = _ImageOnly(self._logits(output.logits), sums)
+            if num_slices <= MAX_CACHED_SLICES:
+                self._image_only[index] = known
+        return known
+
+    def _distances(self, image_only: list[_ImageOnly], report: ReportEmbedding) -> tuple[float, ...]:
+        """Return D per level between a report and what all slices show without it."""
         with torch.inference_mode():
-            output = self.model.decode(features, report)
-            sentences = self.model.sentence_attention(output) if report.num_sentences else []
-        logits = to_scan(output.logits, (shape_yx[0], shape_yx[1]))
-        if not np.isfinite(logits).all():
+            z = self.model.text_vectors(masked_mean(report.tokens.float(), report.mask))
+            per_level = zip(*(part.target_sums for part in image_only), strict=True)
+            vectors = [normalize(torch.stack(parts).sum(0), dim=-1) for parts in per_level]
+            return tuple(semantic_distances(v, z).item() for v in vectors)
+
+    def _logits(self, logits: torch.Tensor) -> NDArray[np.float32]:
+        """Return logits on the scan's grid, (1, Y, X), at the calibrated temperature."""
+        scan: Scan = self._scan  # type: ignore[assignment]  # set before anything is decoded
+        values = to_scan(logits, (scan.shape[-2], scan.shape[-1])) / np.float32(self.info.calibration.temperature)
+        if not np.isfinite(values).all():
             raise CheckpointError(
                 f"{self.info.name} returned numbers that are not finite.", hint="Use another model, or another device."
             )
+        return values
+
+    def _decode(self, features: ImageFeatures, report: ReportEmbedding) -> _SliceAnswer:
+        with torch.inference_mode():
+            output = self.model.decode(features, report)
+            sentences = self.model.sentence_attention(output) if report.num_sentences else []
         return _SliceAnswer(
-            logits,
+            self._logits(output.logits),
             [_maps(level.attention) for level in output.levels],
             [[_maps(level[i : i + 1]) for level in sentences] for i in range(report.num_sentences)],
         )
@@ -215,9 +257,10 @@ class Predictor:
     def _assemble(
         self,
         scan: Scan,
-        used_report: Report | None,
         report: Report | None,
         answers: list[_SliceAnswer],
+        image_only: list[_ImageOnly],
+        distances: tuple[float, ...],
         threshold: float | None,
         timings: dict[str, float],
     ) -> Segmentation:
@@ -228,6 +271,9 @@ class Predictor:
 
         num_levels = len(answers[0].attention)
         size = self.preprocess.image_size
+        judge = self.info.calibration.agreement
+        agreement = judge.of(distances) if judge is not None and len(distances) == len(judge.weights) else None
+        is_low = judge is not None and agreement is not None and agreement < judge.warning
         return Segmentation(
             logits=join([answer.logits for answer in answers]),
             threshold=self.info.threshold if threshold is None else threshold,
@@ -246,7 +292,10 @@ class Predictor:
                 timings_s=timings,
                 network_shape=(size, size),
             ),
-            messages=_messages(scan, used_report, report),
+            messages=_messages(scan, report, has_words=bool(image_only), low_agreement=agreement if is_low else None),
+            image_only_logits=join([part.logits for part in image_only]) if image_only else None,
+            distances=distances,
+            agreement=agreement,
         )
 
 
@@ -256,10 +305,15 @@ def _maps(attention: torch.Tensor) -> NDArray[np.float32]:
     return maps
 
 
-def _messages(scan: Scan, used_report: Report | None, report: Report | None) -> tuple[str, ...]:
+def _messages(scan: Scan, report: Report | None, *, has_words: bool, low_agreement: float | None) -> tuple[str, ...]:
     messages = list(report.notes) if report is not None else []
-    if used_report is None:
+    if not has_words:
         messages.append("Image-only mode: the network was given no sentence about the picture.")
+    if low_agreement is not None:
+        messages.append(
+            f"Report and image hardly go together (agreement {low_agreement:.0%}): is it the report of this image? "
+            "Compare with the image-only mask."
+        )
     if float(scan.pixels.min()) == float(scan.pixels.max()):
         messages.append("The image is constant: there is nothing to see in it.")
     return tuple(dict.fromkeys(messages))

@@ -242,6 +242,13 @@ class Segmentation:
         What was asked; ``None`` in image-only mode.
     messages : tuple of str
         What the user should know ("no report: image-only mode").
+    image_only_logits : NDArray[np.float32], shape of the scan, or None
+        What the image alone says; ``None`` in image-only mode, where ``logits`` are just that.
+    distances : tuple of float
+        Semantic distance, 0..2, between the report and what the image alone shows, per level; empty without a report.
+    agreement : float or None
+        Probability that the report belongs to the image, 0..1, from the distances; ``None`` without a report, or where
+        the weights were never calibrated.
 
     """
 
@@ -252,6 +259,9 @@ class Segmentation:
     report: Report | None
     provenance: Provenance
     messages: tuple[str, ...] = ()
+    image_only_logits: NDArray[np.float32] | None = None
+    distances: tuple[float, ...] = ()
+    agreement: float | None = None
 
     @property
     def probability(self) -> NDArray[np.float32]:
@@ -262,6 +272,24 @@ class Segmentation:
     def mask(self) -> NDArray[np.uint8]:
         """1 where the probability reaches the threshold, else 0; shape of the scan."""
         return (self.probability >= self.threshold).astype(np.uint8)
+
+    @property
+    def image_only_mask(self) -> NDArray[np.uint8]:
+        """The mask of the image alone, at the same threshold."""
+        logits = self.logits if self.image_only_logits is None else self.image_only_logits
+        return (_sigmoid(logits) >= self.threshold).astype(np.uint8)
+
+    @property
+    def confidence(self) -> float:
+        """Dice that the network expects of its mask, 0..1: the mask against its own probabilities.
+
+        For an empty mask, the chance that not even the likeliest pixel is target.
+        """
+        probability = self.probability.astype(np.float64)
+        mask = self.mask.astype(bool)
+        if not mask.any():
+            return float(1.0 - probability.max())
+        return float(2.0 * probability[mask].sum() / (probability.sum() + np.count_nonzero(mask)))
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

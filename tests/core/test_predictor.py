@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tmca_core.attention import attention_on_scan
+from tmca_core.calibration import Agreement, Calibration
 from tmca_core.device import choose_device
 from tmca_core.errors import DeviceError, StudyReadError
 from tmca_core.model.build import build_tmca_tiny
@@ -167,3 +170,55 @@ def test_a_missing_device_is_never_replaced_silently(name, match, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=match):
         choose_device(name)
+
+
+def test_what_the_image_alone_shows_comes_with_every_report(predictor):
+    predictor.set_scan(Scan(picture((60, 90))))
+    asked, alone = predictor.predict(parse_report(REPORT)), predictor.predict(None)
+    np.testing.assert_array_equal(asked.image_only_logits, alone.logits)
+    np.testing.assert_array_equal(asked.image_only_mask, alone.mask)
+    assert len(asked.distances) == 4
+    assert all(0 <= distance <= 2 for distance in asked.distances)
+    assert alone.image_only_logits is None
+    assert alone.distances == ()
+    assert alone.agreement is None
+
+
+def test_uncalibrated_weights_know_no_agreement(predictor):
+    predictor.set_scan(Scan(picture((60, 90))))
+    assert predictor.predict(parse_report(REPORT)).agreement is None
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (5, 40, 50)])
+def test_agreement_follows_the_distances_and_warns_when_low(folder, shape):
+    predictor = Predictor.load(folder, device="cpu")
+    predictor.set_scan(Scan(picture(shape)))
+    distances = predictor.predict(parse_report(REPORT)).distances
+    judge = Agreement(1.0, (-2.0, 0.0, 0.0, 1.0), warning=0.0)
+    for warning in (0.0, 1.0):
+        calibration = Calibration(2.0, replace(judge, warning=warning))
+        predictor.info = replace(predictor.info, calibration=calibration)
+        predictor.set_scan(Scan(picture(shape)))
+        found = predictor.predict(parse_report(REPORT))
+        assert found.agreement == pytest.approx(judge.of(distances))
+        assert any("hardly go together" in message for message in found.messages) is bool(warning)
+
+
+def test_the_temperature_divides_the_logits(folder):
+    predictor = Predictor.load(folder, device="cpu")
+    predictor.set_scan(Scan(picture((60, 90))))
+    before = predictor.predict(parse_report(REPORT))
+    predictor.info = replace(predictor.info, calibration=Calibration(2.0))
+    after = predictor.predict(parse_report(REPORT))
+    np.testing.assert_allclose(after.logits, before.logits / 2, rtol=1e-5)
+
+
+def test_confidence_is_the_dice_that_the_probabilities_expect(predictor):
+    predictor.set_scan(Scan(picture((60, 90))))
+    found = predictor.predict(None)
+    sure = replace(found, logits=np.where(np.arange(90) < 40, 20.0, -20.0) * np.ones((60, 1)))
+    assert sure.confidence == pytest.approx(1.0, abs=1e-6)
+    unsure = replace(found, logits=np.zeros((60, 90)), threshold=0.5)
+    assert unsure.confidence == pytest.approx(2 / 3)
+    empty = replace(found, logits=np.full((60, 90), -20.0))
+    assert empty.confidence == pytest.approx(1.0, abs=1e-6)

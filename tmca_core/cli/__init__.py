@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -25,6 +25,7 @@ for command in (
     predict.predict,
     evaluate.evaluate,
     train.train,
+    calibrate.calibrate,
     installed.models,
     installed.doctor,
     phantom.phantom,

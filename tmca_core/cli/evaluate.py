@@ -22,13 +22,13 @@ def evaluate(
     split: Annotated[list[str] | None, typer.Option("--split", help="Split, all by default; repeatable.")] = None,
     reports: Annotated[
         str,
-        typer.Option("--reports", help="given, none, shuffled, side-swapped, or a FILE.csv with the columns id,text."),
+        typer.Option("--reports", help="given, none, shuffled, side-swapped, reworded, or a FILE.csv: id,text."),
     ] = "given",
     model: ModelOption = "tmca-compact",
     device: DeviceOption = Device.AUTO,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores here too.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N cases of each split.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of --reports shuffled.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of --reports shuffled and reworded.")] = 0,
     leave_out_unreadable: Annotated[
         bool, typer.Option("--leave-out-unreadable", help="Score without cases that cannot be read, and name them.")
     ] = False,

@@ -15,7 +15,15 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from tmca_core.report import add_company, parse_report, swap_facts, swap_sides, training_writers, write_report
+from tmca_core.report import (
+    add_company,
+    parse_report,
+    states_opacity_alone,
+    swap_facts,
+    swap_sides,
+    training_writers,
+    write_report,
+)
 from tmca_core.study import Finding, Place
 
 if TYPE_CHECKING:
@@ -93,11 +101,11 @@ class Teller:
             return Told(())
         if sample.instruction and draw[1] < config.instruction_only:
             return Told((swap_sides(sample.instruction) if is_mirrored else sample.instruction,))
-        if draw[2] < config.denied and _states_opacity_alone(sample.facts):
+        if draw[2] < config.denied and states_opacity_alone(sample.facts):
             return Told(_lead(sample, _write(_DENIED, rng)), is_denied=True)
         is_own = draw[3] >= config.mismatch
         told = sample if is_own else self._another(sample, rng)
-        if draw[4] < config.rewrite and _states_opacity_alone(told.facts):
+        if draw[4] < config.rewrite and states_opacity_alone(told.facts):
             facts = _vaguer(told.facts, rng)
             return Told(_lead(sample, _write(swap_facts(facts) if is_mirrored else facts, rng)), is_own=is_own)
         sentences = _lead(sample, told.report)
@@ -110,11 +118,6 @@ class Teller:
 
 def _lead(sample: Sample, report: tuple[str, ...]) -> tuple[str, ...]:
     return (sample.instruction, *report) if sample.instruction else report
-
-
-def _states_opacity_alone(facts: Facts) -> bool:
-    """Return whether nothing is lost when the facts alone are written down."""
-    return len(facts) == 1 and all(f.kind == "opacity" and f.certainty == "affirmed" and f.places for f in facts)
 
 
 def _vaguer(facts: Facts, rng: np.random.Generator) -> Facts:

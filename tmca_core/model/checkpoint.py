@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_data_path
 from pydantic import ValidationError
 
+from tmca_core.calibration import Calibration
 from tmca_core.errors import CheckpointError
 from tmca_core.model.architecture import TmcaArchitecture
 
@@ -45,6 +46,8 @@ class ModelInfo:
         Probability that separates target from background, chosen on validation data.
     figures, training : Mapping
         What was measured, and what it was trained on.
+    calibration : Calibration
+        Fitted after training.
 
     """
 
@@ -55,6 +58,7 @@ class ModelInfo:
     threshold: float = 0.5
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def weights_sha256(self) -> str:
@@ -128,12 +132,25 @@ def read_manifest(folder: Path) -> ModelInfo:
             threshold=float(manifest.get("threshold", 0.5)),
             figures=manifest.get("figures", {}),
             training=manifest.get("training", {}),
+            calibration=Calibration.from_json(manifest.get("calibration", {})),
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{folder / MANIFEST}: expected name, version and sha256 of {WEIGHTS}; it is incomplete.",
             hint="Copy the folder of the model anew.",
         ) from error
+
+
+def save_calibration(folder: Path, calibration: Calibration, figures: Mapping[str, Any]) -> ModelInfo:
+    """Add a calibration, and figures that go with it, to a model's manifest; the weights stay as they are."""
+    from tmca_core.atomic import atomic_write
+
+    manifest = _read_json(folder / MANIFEST)
+    manifest["calibration"] = calibration.as_json()
+    manifest["figures"] = {**manifest.get("figures", {}), **figures}
+    with atomic_write(folder / MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=2).encode())
+    return read_manifest(folder)
 
 
 def verify(info: ModelInfo) -> None:

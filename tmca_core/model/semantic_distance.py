@@ -27,7 +27,12 @@ def foreground_vectors(pixel_embeddings: Tensor, targets: Tensor) -> Tensor:
         Meaningless where the target is empty: leave those rows out.
 
     """
-    return normalize((targets * pixel_embeddings).sum(dim=(-2, -1)), dim=-1)
+    return normalize(foreground_sums(pixel_embeddings, targets), dim=-1)
+
+
+def foreground_sums(pixel_embeddings: Tensor, targets: Tensor) -> Tensor:
+    """Return v_l before it is brought to unit length, (B, d_a): sums of several pictures can be added."""
+    return (targets * pixel_embeddings).sum(dim=(-2, -1))
 
 
 def semantic_distances(foreground: Tensor, reports: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.decoder import Decoder, level_attention
 from tmca_core.model.image_encoder import CompactConvNeXt, ImageFeatures, PretrainedConvNeXt
 from tmca_core.model.losses import segmentation_loss
+from tmca_core.model.semantic_distance import foreground_sums
 
 if TYPE_CHECKING:
     from tmca_core.model.alignment import MultiLevelAlignment
@@ -139,6 +140,16 @@ class Tmca(nn.Module):
         # A product of matrices: an (S, T, d) copy of the tokens would need 50 GB for a report of 10,000 words.
         means = member @ output.report.tokens[0].float() / member.sum(1, keepdim=True).clamp_min(1.0)  # (S, d)
         return level_attention(self.decoder, output.levels, self.text_vectors(means))
+
+    def target_sums(self, output: TmcaOutput) -> list[Tensor]:
+        """Return, per level, the summed embeddings (B, d_a) of what the network itself takes for the target."""
+        probability = output.logits.sigmoid()
+        sums = []
+        for level in output.levels:
+            embeddings = level.pixel_embeddings.float()
+            share = adaptive_avg_pool2d(probability, (embeddings.shape[-2], embeddings.shape[-1]))
+            sums.append(foreground_sums(embeddings, share))
+        return sums
 
     def loss(self, output: TmcaOutput, targets: Tensor, is_own_report: Tensor | None = None) -> TmcaLoss:
         """Return the training loss of a batch.

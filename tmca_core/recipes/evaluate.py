@@ -149,7 +149,7 @@ def evaluate(
         If a split is not there; a case has no reference or no report; or cases cannot be read. All cases are named.
 
     """
-    plan = {name: _spread(dataset.split(name), limit) for name in splits or dataset.splits}
+    plan = {name: spread(dataset.split(name), limit) for name in splits or dataset.splits}
     _refuse_missing_references(dataset.folder, plan)
     texts = {name: choose_reports(cases, reports, seed=seed) for name, cases in plan.items()}
     done, total = 0, sum(len(cases) for cases in plan.values())
@@ -169,7 +169,7 @@ def evaluate(
         yield SplitDone(name, *_summarise(scored), tuple(failed))
 
 
-def _spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
+def spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
     """Return at most ``limit`` cases, evenly spread over the sequence."""
     if limit is None or limit >= len(cases):
         return tuple(cases)

@@ -11,7 +11,15 @@ import numpy as np
 
 from tmca_core.data.table import count, name_some, read_table
 from tmca_core.errors import DatasetError
-from tmca_core.report import swap_sides
+from tmca_core.report import (
+    add_company,
+    held_out_writers,
+    parse_report,
+    read_facts,
+    states_opacity_alone,
+    swap_sides,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,13 +32,15 @@ class ReportMode(StrEnum):
     """How an evaluation chooses the reports.
 
     ``GIVEN``: each case's own. ``NONE``: no report. ``SHUFFLED``: another case's of the same split, seeded.
-    ``SIDE_SWAPPED``: its own with left and right exchanged.
+    ``SIDE_SWAPPED``: its own with left and right exchanged. ``REWORDED``: the facts of its own in the words of writers
+    that no training uses, seeded; a report that states something else than opacities stays as it is.
     """
 
     GIVEN = "given"
     NONE = "none"
     SHUFFLED = "shuffled"
     SIDE_SWAPPED = "side-swapped"
+    REWORDED = "reworded"
 
 
 def choose_reports(
@@ -45,7 +55,7 @@ def choose_reports(
     reports : ReportMode or Mapping of str to str
         A mode, or texts by case id.
     seed : int
-        Seed of the shuffle.
+        Seed of the shuffle, or of the words.
 
     Raises
     ------
@@ -62,7 +72,31 @@ def choose_reports(
         return dict(zip((case.id for case in cases), shuffle_texts([case.text for case in cases], seed), strict=True))
     if reports is ReportMode.SIDE_SWAPPED:
         return {case.id: swap_sides(case.text) for case in cases}
+    if reports is ReportMode.REWORDED:
+        rng = np.random.default_rng(seed)
+        return {case.id: reword(case.text, rng) for case in cases}
     return {case.id: case.text for case in cases}
+
+
+def reword(text: str, rng: np.random.Generator) -> str:
+    """Return the facts of a report in words that the network was never trained on.
+
+    Amid sentences about something else, now and then in capitals, under headings or misspelt, as reports are. A report
+    that is not about opacities alone would lose something and is returned as it is.
+    """
+    facts = read_facts(parse_report(text))
+    if not states_opacity_alone(facts):
+        return text
+    names = held_out_writers()
+    return write_report(
+        add_company(facts, rng),
+        rng,
+        writer=names[int(rng.integers(len(names)))],
+        neutral=int(rng.integers(3)),
+        sections=bool(rng.random() < 0.3),
+        capitals=bool(rng.random() < 0.15),
+        typos=bool(rng.random() < 0.2),
+    )
 
 
 def shuffle_texts(texts: Sequence[str], seed: int) -> list[str]:

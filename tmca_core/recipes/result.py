@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tmca_core.consistency import check_consistency
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +47,9 @@ def describe_result(scan: Scan, segmentation: Segmentation) -> dict[str, Any]:
         "report": describe_report(segmentation.report),
         "sentences": describe_sentences(segmentation.report),
         "threshold": segmentation.threshold,
+        "agreement": segmentation.agreement,
+        "confidence": segmentation.confidence,
+        "consistency": describe_consistency(segmentation),
         **measure(scan, segmentation),
         "messages": list(segmentation.messages),
         "files": {},
@@ -90,6 +96,13 @@ def describe_sentences(report: Report | None) -> list[dict[str, Any]]:
         }
         for index, sentence in enumerate(report.sentences)
     ]
+
+
+def describe_consistency(segmentation: Segmentation) -> list[dict[str, Any]]:
+    """Return how the mask compares with what the report states."""
+    if segmentation.report is None:
+        return []
+    return [asdict(remark) for remark in check_consistency(segmentation.mask, segmentation.report)]
 
 
 def measure(scan: Scan, segmentation: Segmentation) -> dict[str, Any]:

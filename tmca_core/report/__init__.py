@@ -1,6 +1,6 @@
 """Text to facts and facts to text: sections, sentences, findings, places, negation. Rules are data, in *.toml."""
 
-from tmca_core.report.facts import Facts, read_facts, swap_facts
+from tmca_core.report.facts import Facts, read_facts, states_opacity_alone, swap_facts
 from tmca_core.report.parse import parse_report, read_report
 from tmca_core.report.sides import swap_sides
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
@@ -12,6 +12,7 @@ __all__ = [
     "parse_report",
     "read_facts",
     "read_report",
+    "states_opacity_alone",
     "swap_facts",
     "swap_sides",
     "training_writers",

@@ -46,6 +46,11 @@ def read_facts(report: Report) -> Facts:
     return _merge(finding for s in report.sentences if s.is_about_picture for finding in s.findings)
 
 
+def states_opacity_alone(facts: Facts) -> bool:
+    """Return whether opacities in stated places are all that is said: `write_report` then loses nothing."""
+    return len(facts) == 1 and all(f.kind == "opacity" and f.certainty == "affirmed" and f.places for f in facts)
+
+
 def swap_facts(facts: Facts) -> Facts:
     """Return the facts of the mirrored picture: left and right exchanged."""
     other = {"left": "right", "right": "left", "": ""}
