@@ -29,6 +29,7 @@ from napari_tmca.notify import report_error
 from napari_tmca.settings import read_settings
 from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job
 from tmca_core.attention import attention_on_scan
+from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
 from tmca_core.io import read_scan, write_mask
 from tmca_core.report import parse_report
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from tmca_core.consistency import Remark
     from tmca_core.study import Report, Segmentation, Sentence
 
 Level = int | Literal["mean"]
@@ -101,7 +103,9 @@ class Session:
         self._heatmap_layer: weakref.ref[Image] | None = None
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
-        self._written_thresholds: list[float] = []
+        self.image_only = False
+        self.remarks: tuple[Remark, ...] = ()
+        self._written: list[tuple[bool, float]] = []
         self._painted: NDArray[np.bool_] | None = None
         self._job: Job | None = None
         self._future: GuiFuture | None = None
@@ -265,6 +269,7 @@ class Session:
             self.segmentation = segmentation
             self.threshold = segmentation.threshold
             self.sentence = None
+            self.remarks = self._compare(segmentation.mask)
             self._show_heatmap(job.scan, layer)
         except Exception as error:  # noqa: BLE001  (the GUI must survive whatever a layer refuses)
             self._end(error, report_error(error))
@@ -310,17 +315,48 @@ class Session:
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold: expected 0..1, got {threshold}")
         self.threshold = threshold
-        segmentation, layer = self.segmentation, self.mask_layer
-        if segmentation is None:
+        if self.segmentation is None:
             return
-        if layer is not None and layer.data.shape == segmentation.logits.shape:
-            current = np.asarray(layer.data)
-            new = (segmentation.probability >= threshold).astype(current.dtype)
-            self._painted = self._edited(current)
-            write_into(layer, np.where(self._painted, current, new))
-            self._written_thresholds = [*self._written_thresholds[-8:], threshold]
-        self.segmentation = replace(segmentation, threshold=threshold)
+        self.segmentation = replace(self.segmentation, threshold=threshold)
+        self._rewrite_mask()
         self.result_changed.emit()
+
+    def show_image_only(self, on: bool) -> None:
+        """Put the mask of the image alone in the place of the report's, or back; what was painted stays.
+
+        Raises
+        ------
+        ValueError
+            If nothing was segmented yet, or the last segmentation had no report.
+
+        """
+        if self.segmentation is None or self.segmentation.image_only_logits is None:
+            raise ValueError("segment with a report before show_image_only")
+        self.image_only = on
+        self._rewrite_mask()
+        self.result_changed.emit()
+
+    def _rewrite_mask(self) -> None:
+        """Write source and threshold as they now are into the mask, where nobody has painted."""
+        segmentation, layer = self.segmentation, self.mask_layer
+        if segmentation is None or layer is None or layer.data.shape != segmentation.logits.shape:
+            return
+        current = np.asarray(layer.data)
+        new = (self._probability(segmentation, self.image_only) >= segmentation.threshold).astype(current.dtype)
+        self._painted = self._edited(current)
+        mask = np.where(self._painted, current, new)
+        write_into(layer, mask)
+        self._written = [*self._written[-8:], (self.image_only, segmentation.threshold)]
+        if mask.ndim == 2:  # counting the parts of a volume takes longer than a slider may
+            self.remarks = self._compare(mask)
+
+    @staticmethod
+    def _probability(segmentation: Segmentation, image_only: bool) -> NDArray[np.float32]:
+        return segmentation.image_only_probability if image_only else segmentation.probability
+
+    def _compare(self, mask: NDArray[np.integer]) -> tuple[Remark, ...]:
+        report = self.segmentation.report if self.segmentation is not None else None
+        return check_consistency(mask, report) if report is not None else ()
 
     def show_map(self, sentence: int | None = None, level: Level = "mean") -> None:
         """Show an attention map in the heatmap layer.
@@ -401,18 +437,20 @@ class Session:
             viewer.layers.selection.active = mask
 
     def _start_tracking(self, segmentation: Segmentation) -> None:
-        self._written_thresholds = [segmentation.threshold]
+        self.image_only = False
+        self._written = [(False, segmentation.threshold)]
         self._painted = np.zeros(segmentation.logits.shape, dtype=bool)
 
     def _edited(self, current: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return where somebody painted: what differs from the mask that was written into the layer.
 
-        Undo may have brought back the mask of an earlier threshold: of those written lately, the nearest counts.
+        Undo may have brought back the mask of before: of those written lately, the nearest counts.
         """
         if self.segmentation is None or self._painted is None:
             return np.zeros(current.shape, dtype=bool)
-        probability = self.segmentation.probability
-        candidates = [current != (probability >= threshold) for threshold in self._written_thresholds]
+        sources = {image_only for image_only, _ in self._written}
+        probability = {source: self._probability(self.segmentation, source) for source in sources}
+        candidates = [current != (probability[source] >= threshold) for source, threshold in self._written]
         return self._painted | min(candidates, key=lambda edited: int(edited.sum()))
 
     # --- inside ------------------------------------------------------------------------------------------------------

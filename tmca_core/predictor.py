@@ -296,6 +296,7 @@ class Predictor:
             image_only_logits=join([part.logits for part in image_only]) if image_only else None,
             distances=distances,
             agreement=agreement,
+            has_low_agreement=is_low,
         )
 
 

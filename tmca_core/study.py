@@ -249,6 +249,8 @@ class Segmentation:
     agreement : float or None
         Probability that the report belongs to the image, 0..1, from the distances; ``None`` without a report, or where
         the weights were never calibrated.
+    has_low_agreement : bool
+        Whether agreement is below what the weights' own validation reports hardly ever fall below.
 
     """
 
@@ -262,6 +264,7 @@ class Segmentation:
     image_only_logits: NDArray[np.float32] | None = None
     distances: tuple[float, ...] = ()
     agreement: float | None = None
+    has_low_agreement: bool = False
 
     @property
     def probability(self) -> NDArray[np.float32]:
@@ -274,10 +277,14 @@ class Segmentation:
         return (self.probability >= self.threshold).astype(np.uint8)
 
     @property
+    def image_only_probability(self) -> NDArray[np.float32]:
+        """Probability of the target by the image alone, 0..1, shape of the scan."""
+        return _sigmoid(self.logits if self.image_only_logits is None else self.image_only_logits)
+
+    @property
     def image_only_mask(self) -> NDArray[np.uint8]:
         """The mask of the image alone, at the same threshold."""
-        logits = self.logits if self.image_only_logits is None else self.image_only_logits
-        return (_sigmoid(logits) >= self.threshold).astype(np.uint8)
+        return (self.image_only_probability >= self.threshold).astype(np.uint8)
 
     @property
     def confidence(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
@@ -25,6 +26,7 @@ from tmca_core.errors import TmcaError
 if TYPE_CHECKING:
     from napari_tmca.session import Session
 
+AMBER = "#d98200"  # readable on the dark and on the light theme
 LEVELS = (("Mean of all levels", "mean"), ("1  fine", 1), ("2", 2), ("3", 3), ("4  coarse", 4))
 
 
@@ -42,9 +44,15 @@ class ResultWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self._dragging = ExitStack()
-        self._area = QLabel("\u2013")
-        self._area.setTextFormat(Qt.TextFormat.PlainText)
-        self._area.setWordWrap(True)
+        self._area = _wrapped_label()
+        self.fit = _wrapped_label()
+        self.fit.setToolTip(
+            "How well the report goes with what the picture alone shows: 100 % belongs together, 0 % belongs elsewhere"
+        )
+        self.checks = _wrapped_label()
+        self.checks.setToolTip("The mask against the side, zones and number that the report states")
+        self.image_only = QCheckBox("Mask of the image alone")
+        self.image_only.setToolTip("What the network outlines without the report. Painted pixels stay as they are.")
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 0.99)
         self.threshold.setSingleStep(0.01)
@@ -73,6 +81,7 @@ class ResultWidget(QWidget):
         self.setEnabled(segmentation is not None)
         self.save.setEnabled(session.mask_layer is not None)
         self._area.setText(session.area or "\u2013")
+        self._show_trust()
         self._quietly(self.threshold, session.threshold)
         self._fill_sentences()
         self.level.blockSignals(True)
@@ -81,6 +90,21 @@ class ResultWidget(QWidget):
         self.threshold.setEnabled(session.mask_layer is not None)
         for chooser in (self.sentence, self.level):
             chooser.setEnabled(session.heatmap_layer is not None)
+
+    def _show_trust(self) -> None:
+        """Say how far report, picture and mask agree; amber where they do not."""
+        session, segmentation = self._session, self._session.segmentation
+        agreement = segmentation.agreement if segmentation is not None else None
+        is_low = segmentation is not None and segmentation.has_low_agreement
+        _say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
+        against = [remark.text for remark in session.remarks if not remark.agrees]
+        agreed = f"agrees with the report in {', '.join(r.aspect for r in session.remarks)}" if session.remarks else ""
+        _say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
+        has_both = segmentation is not None and segmentation.image_only_logits is not None
+        self.image_only.setEnabled(has_both and session.mask_layer is not None)
+        self.image_only.blockSignals(True)
+        self.image_only.setChecked(session.image_only)
+        self.image_only.blockSignals(False)
 
     def _quietly(self, slider: QLabeledDoubleSlider, value: float | None) -> None:
         if value is not None and not slider.isSliderDown():
@@ -93,6 +117,9 @@ class ResultWidget(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Size", self._area)
+        form.addRow("Report fits", self.fit)
+        form.addRow("Checks", self.checks)
+        form.addRow("", self.image_only)
         form.addRow("Threshold", self.threshold)
         form.addRow("Map of", self.sentence)
         form.addRow("Level", self.level)
@@ -105,6 +132,7 @@ class ResultWidget(QWidget):
         self.threshold.valueChanged.connect(self._on_threshold)
         self.threshold.sliderPressed.connect(self._on_pressed)
         self.threshold.sliderReleased.connect(self._on_released)
+        self.image_only.toggled.connect(self._session.show_image_only)
         self.sentence.activated.connect(self._on_map)
         self.level.activated.connect(self._on_map)
         self.save.clicked.connect(self._on_save)
@@ -146,3 +174,15 @@ class ResultWidget(QWidget):
                 self._session.save_labels(Path(path))
             except (TmcaError, ValueError) as error:
                 report_error(error)
+
+
+def _wrapped_label() -> QLabel:
+    label = QLabel("\u2013")
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    return label
+
+
+def _say(label: QLabel, text: str, *, is_amber: bool) -> None:
+    label.setText(text)
+    label.setStyleSheet(f"color: {AMBER};" if is_amber else "")

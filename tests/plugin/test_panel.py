@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -7,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_tmca.widgets import TmcaWidget
+from napari_tmca.widgets.result import AMBER
 from tmca_core.io import read_mask
 
 TIMEOUT_MS = 120_000
@@ -138,3 +141,28 @@ def test_a_report_file_is_opened(panel, session, tmp_path, monkeypatch, qtbot):
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "r.txt"), ""))
     qtbot.mouseClick(panel.report._open, Qt.MouseButton.LeftButton)
     assert session.report.text == "Opacity left."
+
+
+def test_what_does_not_agree_is_shown_in_amber(panel, session, phantom_layer, qtbot):
+    result = panel.result
+    session.segment().result(timeout=60)
+    session.segmentation = replace(session.segmentation, agreement=0.03, has_low_agreement=True)
+    session.set_threshold(0.99)
+    assert result.fit.text() == "3%"
+    assert "the mask is empty" in result.checks.text()
+    for label in (result.fit, result.checks):
+        assert AMBER in label.styleSheet()
+    session.segmentation = replace(session.segmentation, agreement=0.93, has_low_agreement=False)
+    session.set_threshold(0.5)
+    assert result.fit.text() == "93%"
+    assert AMBER not in result.fit.styleSheet()
+
+
+def test_the_box_shows_the_mask_of_the_image_alone(panel, session, phantom_layer, qtbot):
+    result = panel.result
+    assert not result.image_only.isEnabled()
+    segmentation = session.segment().result(timeout=60)
+    result.image_only.click()
+    np.testing.assert_array_equal(session.mask_layer.data, segmentation.image_only_mask)
+    result.image_only.click()
+    np.testing.assert_array_equal(session.mask_layer.data, segmentation.mask)

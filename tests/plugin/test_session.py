@@ -115,6 +115,40 @@ def test_the_threshold_acts_at_once_and_only_where_nobody_painted(session, phant
         session.set_threshold(2.0)
 
 
+def test_the_mask_of_the_image_alone_is_one_step_away_and_keeps_what_was_painted(session, phantom_layer):
+    segmentation = session.segment().result(timeout=60)
+    layer = session.mask_layer
+    with_report = np.array(layer.data)
+    assert (segmentation.mask != segmentation.image_only_mask).any()
+    layer.data_setitem((np.array([0]), np.array([0])), 2)
+    session.show_image_only(True)
+    assert layer.data[0, 0] == 2
+    np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_mask[1:])
+    session.set_threshold(0.3)
+    np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_probability[1:] >= 0.3)
+    session.set_threshold(segmentation.threshold)
+    session.show_image_only(False)
+    assert layer.data[0, 0] == 2
+    np.testing.assert_array_equal(layer.data[1:], with_report[1:])
+
+
+def test_without_a_report_there_is_no_other_mask(session, phantom_layer):
+    session.set_report("")
+    session.segment().result(timeout=60)
+    with pytest.raises(ValueError, match="segment with a report"):
+        session.show_image_only(True)
+    assert session.remarks == ()
+
+
+def test_the_mask_is_compared_with_the_report_at_every_threshold(session, phantom_layer):
+    session.segment().result(timeout=60)
+    session.set_threshold(0.99)
+    assert {remark.aspect: remark.agrees for remark in session.remarks}["presence"] is bool(
+        session.mask_layer.data.any()
+    )
+    assert not session.mask_layer.data.any()
+
+
 def test_a_sentence_and_a_level_have_their_map(session, phantom_layer):
     session.segment().result(timeout=TIMEOUT)
     whole = session.heatmap_layer.data.copy()
