@@ -150,7 +150,18 @@ def save_calibration(folder: Path, calibration: Calibration, figures: Mapping[st
     manifest["figures"] = {**manifest.get("figures", {}), **figures}
     with atomic_write(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=2).encode())
-    return read_manifest(folder)
+    return _with_metadata(folder)
+
+
+def _with_metadata(folder: Path) -> ModelInfo:
+    """Write the model's metadata.json anew, and return its manifest."""
+    from tmca_core.atomic import atomic_write
+    from tmca_core.model.metadata import METADATA, bundle_metadata
+
+    info = read_manifest(folder)
+    with atomic_write(folder / METADATA) as file:
+        file.write(json.dumps(bundle_metadata(info, _read_architecture(folder / CONFIG)), indent=2).encode())
+    return info
 
 
 def verify(info: ModelInfo) -> None:
@@ -227,7 +238,7 @@ def save_model(
     for file_name, content in contents.items():
         with atomic_write(folder / file_name) as file:
             file.write(content)
-    return read_manifest(folder)
+    return _with_metadata(folder)
 
 
 def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:

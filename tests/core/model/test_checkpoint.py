@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tmca_core.calibration import Calibration
 from tmca_core.errors import CheckpointError
 from tmca_core.model.build import build_tmca_tiny
 from tmca_core.model.checkpoint import (
@@ -15,6 +16,7 @@ from tmca_core.model.checkpoint import (
     list_models,
     load_model,
     read_manifest,
+    save_calibration,
     save_model,
     sha256_of,
 )
@@ -146,3 +148,16 @@ def test_the_stored_weights_are_half_precision_and_nothing_else(folder):
     state = load_file(folder / "model.safetensors")
     assert {str(tensor.dtype) for tensor in state.values()} <= {"torch.float16", "torch.int64"}
     assert np.isfinite(sum(float(tensor.double().sum()) for tensor in state.values()))
+
+
+def test_metadata_of_a_bundle_stands_beside_the_manifest(tmp_path):
+    model, architecture = build_tmca_tiny()
+    info = save_model(model, architecture, tmp_path / "m", name="m", version="3", figures={"val": {"dice_mean": 0.5}})
+    save_calibration(info.folder, Calibration(1.5), {"calibration": {"n": 9}})
+    metadata = json.loads((info.folder / "metadata.json").read_text())
+    assert metadata["version"] == "3"
+    assert metadata["eval_metrics"] == {"val": {"dice_mean": 0.5}, "calibration": {"n": 9}}
+    assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [96, 96]
+    assert "Not a medical device" in metadata["intended_use"]
+    assert read_manifest(info.folder).calibration == Calibration(1.5)
+    load_model(info.folder)
