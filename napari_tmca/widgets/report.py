@@ -30,6 +30,8 @@ PLACEHOLDER = (
     "radiograph. Without a report the picture alone is segmented."
 )
 
+LIST_HEIGHT = 150
+
 
 class ReportWidget(QWidget):
     """Shows and edits a `Report`.
@@ -46,15 +48,13 @@ class ReportWidget(QWidget):
         self._edit = QPlainTextEdit()
         self._edit.setPlaceholderText(PLACEHOLDER)
         self._edit.setTabChangesFocus(True)
-        self._edit.setMinimumHeight(84)
-        self._edit.setMaximumHeight(150)
+        self._edit.setMinimumHeight(72)
+        self._edit.setMaximumHeight(110)
         self._edit.setAccessibleName("Report")
         self._list = QListWidget()
         self._list.setWordWrap(True)
         self._list.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._list.setMinimumHeight(70)
-        self._list.setMaximumHeight(170)
         self._list.setAccessibleName("Sentences")
         self._list.setToolTip(
             "Ticked sentences are given to the network; struck through ones deny their findings. A click overrules."
@@ -90,20 +90,27 @@ class ReportWidget(QWidget):
             self._list.addItem(self._item(index, sentence, index in used))
         self._list.blockSignals(False)
         self._list.setVisible(bool(report.sentences))
+        self._fit_list()
         self._notes.setText("\n".join(report.notes))
         self._notes.setVisible(bool(report.notes))
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self._open)
-        buttons.addWidget(self._clear)
-        buttons.addStretch()
+        heading = QHBoxLayout()
+        heading.addWidget(QLabel("<b>Report</b>"))
+        heading.addStretch()
+        heading.addWidget(self._open)
+        heading.addWidget(self._clear)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(heading)
         for part in (self._edit, self._list, self._notes):
             layout.addWidget(part)
-        layout.addLayout(buttons)
         self._list.hide()
+
+    def _fit_list(self) -> None:
+        """Make the list as high as its sentences, within reason: on a small screen the result must not slip away."""
+        rows = sum(self._list.sizeHintForRow(row) for row in range(self._list.count()))
+        self._list.setFixedHeight(min(rows + 2 * self._list.frameWidth() + 4, LIST_HEIGHT))
 
     def _item(self, index: int, sentence: Sentence, is_used: bool) -> QListWidgetItem:
         item = QListWidgetItem(f"{index + 1}  {' '.join(sentence.text.split())}")

@@ -98,7 +98,8 @@ class ResultWidget(QWidget):
         is_low = segmentation is not None and segmentation.has_low_agreement
         _say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
         against = [remark.text for remark in session.remarks if not remark.agrees]
-        agreed = f"agrees with the report in {', '.join(r.aspect for r in session.remarks)}" if session.remarks else ""
+        aspects = ", ".join(dict.fromkeys(remark.aspect for remark in session.remarks))
+        agreed = f"agrees with the report in {aspects}" if aspects else ""
         _say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
         has_both = segmentation is not None and segmentation.image_only_logits is not None
         self.image_only.setEnabled(has_both and session.mask_layer is not None)
