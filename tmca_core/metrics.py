@@ -16,7 +16,7 @@ import numpy as np
 from tmca_core.study import SideConvention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -141,6 +141,49 @@ class Scores:
             iou_pooled=pooled.iou,
             side_accuracy=float(np.mean(sided)) if sided else None,
         )
+
+
+def bootstrap_intervals(
+    cases: Sequence[CaseScore], patients: Sequence[str], *, num_resamples: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % intervals of mean and pooled Dice and IoU, by resampling patients (percentile bootstrap).
+
+    Patients, not pictures, are drawn: pictures of one patient are no independent evidence.
+
+    Parameters
+    ----------
+    cases : sequence of CaseScore
+        At least one.
+    patients : sequence of str
+        Whose each case is.
+    num_resamples, seed : int
+        The same seed gives the same intervals.
+
+    Returns
+    -------
+    dict of str to (low, high)
+        Keys as in `Scores`, fractions 0..1.
+
+    """
+    names, group = np.unique(np.asarray(patients), return_inverse=True)
+    columns = [(1, c.dice, c.iou, c.num_both, c.num_predicted, c.num_reference) for c in cases]
+    sums = np.zeros((len(names), 6))
+    np.add.at(sums, group, np.array(columns, dtype=np.float64))
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), num_resamples)
+    n, dice_sum, iou_sum, both, predicted, reference = (drawn @ sums).T
+    either = predicted + reference
+    pooled = np.divide(both, either, out=np.full_like(both, 0.5), where=either > 0)
+    resampled = {
+        "dice_mean": dice_sum / n,
+        "dice_pooled": 2 * pooled,
+        "iou_mean": iou_sum / n,
+        "iou_pooled": pooled / (1 - pooled),
+    }
+    return {name: (float(low), float(high)) for name, (low, high) in _percentiles(resampled).items()}
+
+
+def _percentiles(samples: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    return {name: np.percentile(values, [2.5, 97.5]) for name, values in samples.items()}
 
 
 def score_case(prediction: ArrayLike, reference: ArrayLike, stated_half: Half | None = None) -> CaseScore:

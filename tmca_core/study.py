@@ -157,6 +157,11 @@ class Sentence:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def denies(self) -> bool:
+        """Whether it denies a finding to outline, or everything ("unremarkable")."""
+        return self.is_negated and (not self.findings or any(f.kind in OUTLINED_KINDS for f in self.findings))
+
+    @property
     def affirms(self) -> bool:
         """Whether it states a finding to outline that is, or may be, there."""
         return any(f.certainty in ("affirmed", "uncertain") and f.kind in OUTLINED_KINDS for f in self.findings)
@@ -185,13 +190,13 @@ class Report:
     def used(self) -> tuple[int, ...]:
         """Indices of the sentences that the network is given.
 
-        Affirmed sentences about the picture, as long as one of them affirms a finding to outline or none is
-        negated. Otherwise all sentences about the picture: "Lungs are clear. Scoliosis." is told whole.
+        Affirmed sentences about the picture. Where none of them affirms a finding to outline, also those that deny one:
+        "Lungs are clear. No effusion. Scoliosis." is told as "Lungs are clear. Scoliosis.".
         """
         about = tuple(i for i, s in enumerate(self.sentences) if s.is_about_picture)
-        affirmed = tuple(i for i in about if not self.sentences[i].is_negated)
-        says_enough = any(self.sentences[i].affirms for i in affirmed) or len(affirmed) == len(about)
-        return affirmed if says_enough else about
+        affirms = any(s.affirms for s in self.sentences if s.is_about_picture and not s.is_negated)
+        told = tuple(i for i in about if not self.sentences[i].is_negated or (not affirms and self.sentences[i].denies))
+        return told or about
 
 
 @dataclass(frozen=True)

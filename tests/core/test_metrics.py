@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tmca_core.metrics import CaseScore, Scores, dice, iou, is_mostly_in_half, score_case, stated_half_of_picture
-from tmca_core.study import Report, Sentence, SideConvention
+from tmca_core.metrics import (
+    CaseScore,
+    Scores,
+    bootstrap_intervals,
+    dice,
+    iou,
+    is_mostly_in_half,
+    score_case,
+    stated_half_of_picture,
+)
+from tmca_core.study import Finding, Report, Sentence, SideConvention
 
 MASK_PAIRS = hnp.array_shapes(min_dims=2, max_dims=3, max_side=7).flatmap(
     lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape))
@@ -134,7 +143,15 @@ def report(*sentences: tuple[str, bool]) -> Report:
     """A report of (sides, is_negated) pairs; "lr" names both sides."""
     names = {"l": "left", "r": "right"}
     made = tuple(
-        Sentence(0, 0, "", sides=frozenset(names[c] for c in sides), is_negated=negated) for sides, negated in sentences
+        Sentence(
+            0,
+            0,
+            "",
+            sides=frozenset(names[c] for c in sides),
+            is_negated=negated,
+            findings=(Finding("opacity", "denied" if negated else "affirmed"),),
+        )
+        for sides, negated in sentences
     )
     return Report("", made)
 
@@ -161,3 +178,46 @@ def test_stated_half_follows_report_and_convention(sentences, convention, half):
 def test_scores_are_plain_finite_floats():
     scores = Scores.of([score_case(FULL, EMPTY, "left")])
     assert all(math.isfinite(v) and type(v) in (int, float) for v in vars(scores).values())
+
+
+def _random_cases(n, seed=0):
+    rng = np.random.default_rng(seed)
+    both = rng.integers(0, 100, n)
+    return [CaseScore(int(b), int(b + rng.integers(0, 60)), int(b + rng.integers(0, 60))) for b in both]
+
+
+def test_bootstrap_intervals_equal_a_slow_resampling():
+    cases, patients = _random_cases(30), [f"p{i % 9}" for i in range(30)]
+    found = bootstrap_intervals(cases, patients, num_resamples=4000)
+    rng = np.random.default_rng(1)
+    names = sorted(set(patients))
+    samples = []
+    for _ in range(4000):
+        drawn = rng.choice(names, len(names))
+        samples.append(Scores.of(c for name in drawn for c, p in zip(cases, patients, strict=True) if p == name))
+    for name, interval in found.items():
+        slow = np.percentile([getattr(s, name) for s in samples], [2.5, 97.5])
+        assert interval == pytest.approx(slow, abs=0.01)
+
+
+def test_intervals_hold_the_score_and_narrow_with_patients():
+    few, many = _random_cases(10), _random_cases(1000)
+    widths = []
+    for cases in (few, many):
+        intervals = bootstrap_intervals(cases, [str(i) for i in range(len(cases))])
+        scores = Scores.of(cases)
+        for name, (low, high) in intervals.items():
+            assert low <= getattr(scores, name) <= high
+        low, high = intervals["dice_mean"]
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 3
+
+
+def test_one_patient_has_no_spread():
+    intervals = bootstrap_intervals(_random_cases(5), ["p"] * 5)
+    assert all(low == pytest.approx(high) for low, high in intervals.values())
+
+
+def test_empty_masks_on_both_sides_count_as_right():
+    intervals = bootstrap_intervals([CaseScore(0, 0, 0)] * 3, list("abc"))
+    assert set(intervals.values()) == {(1.0, 1.0)}

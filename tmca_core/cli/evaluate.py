@@ -1,5 +1,7 @@
 """`tmca evaluate`: the scores of a model on a data folder."""
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,10 @@ def evaluate(
     model: ModelOption = "tmca-compact",
     device: DeviceOption = Device.AUTO,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores here too.")] = None,
+    cases_file: Annotated[
+        Path | None, typer.Option("--cases", metavar="FILE.csv", help="Write a row for every case here.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N cases of each split.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of --reports shuffled and reworded.")] = 0,
     leave_out_unreadable: Annotated[
@@ -38,15 +44,16 @@ def evaluate(
     One row for every split, and for every target where the data has targets.
 
     mean: Dice and IoU of each image, averaged. pooled: all pixels together. side: share of the one-sided reports whose
-    mask lies mostly on the side that the report given states.
+    mask lies mostly on the side that the report given states. Ranges are 95 % intervals by bootstrap over patients.
     """
     from tmca_core.data import open_dataset, patients_in_two_splits
     from tmca_core.recipes.evaluate import CaseFailed, SplitDone
     from tmca_core.recipes.evaluate import evaluate as evaluate_recipe
 
     chosen = _choose_reports(reports)
-    if json_file is not None:
-        _check_folder_of(json_file)
+    for file in (json_file, cases_file):
+        if file is not None:
+            _check_folder_of(file)
     dataset = open_dataset(data, layout)
     _print_notes([*dataset.notes, *_name_leaks(patients_in_two_splits(dataset))])
 
@@ -54,6 +61,7 @@ def evaluate(
 
     predictor = Predictor.load(model, device.value)
     finished: list[SplitDone] = []
+    rows: list[dict[str, Any]] = []
     with ProgressLine() as line:
         for event in evaluate_recipe(
             predictor,
@@ -71,7 +79,11 @@ def evaluate(
             if isinstance(event, CaseFailed):
                 line.clear()
                 typer.echo(f"case {event.case.id}: {event.error.message}", err=True)
-    typer.echo(_score_table(finished))
+            else:
+                rows.append(event.as_row())
+    typer.echo(_score_table(finished, markdown=markdown))
+    if cases_file is not None:
+        _write_csv(cases_file, rows)
     if json_file is not None:
         _write_json(json_file, {done.split: done.as_json() for done in finished})
 
@@ -100,18 +112,30 @@ def _print_notes(notes: Iterable[str]) -> None:
         typer.echo(f"note: {note}", err=True)
 
 
-def _score_table(finished: "Sequence[SplitDone]") -> str:
+def _score_table(finished: "Sequence[SplitDone]", *, markdown: bool = False) -> str:
     head = ("split", "n", "Dice mean", "Dice pooled", "IoU mean", "IoU pooled", "side")
     rows = []
     for done in finished:
         rows.append((done.split, *_score_cells(done.scores)))
+        rows.append(("  95 %", "", *_interval_cells(done.intervals), ""))
         rows += [(f"  {target or '(no target)'}", *_score_cells(s)) for target, s in done.targets.items()]
     left_out = [
         f"left out of {done.split}: {', '.join(failed.case.id for failed in done.failed)}"
         for done in finished
         if done.failed
     ]
-    return "\n".join([format_table(head, rows), *left_out])
+    table = _markdown(head, rows) if markdown else format_table(head, rows)
+    return "\n".join([table, *left_out])
+
+
+def _interval_cells(intervals: "Mapping[str, tuple[float, float]]") -> tuple[str, ...]:
+    keys = ("dice_mean", "dice_pooled", "iou_mean", "iou_pooled")
+    return tuple(f"{intervals[key][0]:.3f}-{intervals[key][1]:.3f}" if key in intervals else "-" for key in keys)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
 
 
 def _score_cells(scores: "Scores") -> tuple[str, ...]:
@@ -125,6 +149,17 @@ def _check_folder_of(path: Path) -> None:
         raise StudyWriteError(
             f"{path}: expected an existing folder to write into, got none.", hint="Make the folder first."
         )
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    from tmca_core.atomic import atomic_write
+
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["split", "id"])
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _write_json(path: Path, values: Any) -> None:

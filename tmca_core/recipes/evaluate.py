@@ -12,7 +12,7 @@ from tmca_core.data import read_reference
 from tmca_core.data.table import count, name_some
 from tmca_core.errors import DatasetError, GeometryError, StudyReadError
 from tmca_core.io import read_scan
-from tmca_core.metrics import CaseScore, Scores, score_case, stated_half_of_picture
+from tmca_core.metrics import CaseScore, Scores, bootstrap_intervals, score_case, stated_half_of_picture
 from tmca_core.recipes.reports import ReportMode, choose_reports
 from tmca_core.report import parse_report
 
@@ -40,6 +40,10 @@ class CaseDone:
         Which one.
     score : CaseScore
         Its score on the reference's own grid.
+    confidence : float
+        Dice that the network expected.
+    agreement : float or None
+        How well report and image went together.
     done, total : int
         Cases finished and cases asked for, over all splits.
 
@@ -47,8 +51,27 @@ class CaseDone:
 
     case: Case
     score: CaseScore
+    confidence: float
+    agreement: float | None
     done: int
     total: int
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what a table of cases says of it."""
+        on_side = self.score.is_on_stated_side
+        return {
+            "split": self.case.split,
+            "id": self.case.id,
+            "patient": self.case.patient,
+            "target": self.case.target,
+            "dice": round(self.score.dice, 6),
+            "iou": round(self.score.iou, 6),
+            "num_predicted": self.score.num_predicted,
+            "num_reference": self.score.num_reference,
+            "on_stated_side": "" if on_side is None else int(on_side),
+            "confidence": round(self.confidence, 6),
+            "agreement": "" if self.agreement is None else round(self.agreement, 6),
+        }
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,8 @@ class SplitDone:
         The same per target; empty where the data names no target.
     failed : tuple of CaseFailed
         Cases left out of the scores; never any unless they were allowed.
+    intervals : Mapping of str to (low, high)
+        95 % of the scores over all cases, by bootstrap over patients.
 
     """
 
@@ -93,10 +118,12 @@ class SplitDone:
     scores: Scores
     targets: Mapping[str, Scores] = field(default_factory=dict)
     failed: tuple[CaseFailed, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the scores under the keys of ``tmca evaluate --json``; per target below "targets" where there are."""
         values: dict[str, Any] = asdict(self.scores)
+        values["ci95"] = {name: list(interval) for name, interval in self.intervals.items()}
         if self.targets:
             values["targets"] = {target: asdict(scores) for target, scores in self.targets.items()}
         if self.failed:
@@ -158,15 +185,23 @@ def evaluate(
         failed: list[CaseFailed] = []
         for case, outcome in _outcomes(predictor, cases, texts[name]):
             done += 1
-            if isinstance(outcome, CaseScore):
-                scored.append(CaseDone(case, outcome, done, total))
+            if isinstance(outcome, _Outcome):
+                scored.append(CaseDone(case, outcome.score, outcome.confidence, outcome.agreement, done, total))
                 yield scored[-1]
             else:
                 failed.append(CaseFailed(case, outcome, done, total))
                 yield failed[-1]
         if failed and not (leave_out_unreadable and scored):
             raise _unreadable(dataset.folder, failed)
-        yield SplitDone(name, *_summarise(scored), tuple(failed))
+        intervals = bootstrap_intervals([e.score for e in scored], [e.case.patient for e in scored])
+        yield SplitDone(name, *_summarise(scored), tuple(failed), intervals)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    score: CaseScore
+    confidence: float
+    agreement: float | None
 
 
 def spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
@@ -178,7 +213,7 @@ def spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
 
 def _outcomes(
     predictor: Predictor, cases: Sequence[Case], texts: Mapping[str, str | None]
-) -> Iterator[tuple[Case, CaseScore | CaseError]]:
+) -> Iterator[tuple[Case, _Outcome | CaseError]]:
     """Yield every case with its score, or with the reason why it has none; neighbours share one image's features."""
     image: Path | None = None
     for case in cases:
@@ -186,17 +221,19 @@ def _outcomes(
             if case.image != image:
                 predictor.set_scan(read_scan(case.image))
                 image = case.image
-            outcome: CaseScore | CaseError = _score(predictor, case, texts[case.id])
+            outcome: _Outcome | CaseError = _score(predictor, case, texts[case.id])
         except (StudyReadError, GeometryError, DatasetError) as error:
             outcome = error
         yield case, outcome
 
 
-def _score(predictor: Predictor, case: Case, text: str | None) -> CaseScore:
+def _score(predictor: Predictor, case: Case, text: str | None) -> _Outcome:
     report = None if text is None else parse_report(f"{case.instruction} {text}".strip())
     stated_half = None if report is None else stated_half_of_picture(report, case.side_convention)
     reference = read_reference(case)
-    return score_case(mask_on_grid(predictor.predict(report), reference.shape), reference, stated_half)
+    segmentation = predictor.predict(report)
+    score = score_case(mask_on_grid(segmentation, reference.shape), reference, stated_half)
+    return _Outcome(score, segmentation.confidence, segmentation.agreement)
 
 
 def mask_on_grid(segmentation: Segmentation, shape: tuple[int, ...]) -> NDArray[np.bool_]:

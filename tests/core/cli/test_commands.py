@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -44,10 +45,22 @@ def test_scores_are_written_under_the_documented_keys(tmca, model, data, tmp_pat
     assert scores["val"]["n"] == 3
 
 
-@pytest.mark.parametrize("mode", ["none", "shuffled", "side-swapped"])
+@pytest.mark.parametrize("mode", ["none", "shuffled", "side-swapped", "reworded"])
 def test_other_reports_can_be_given(tmca, model, data, mode):
     code, _, err = tmca("evaluate", "--data", data, "--split", "val", "--model", model, "--reports", mode)
     assert code == 0, err
+
+
+def test_every_case_gets_a_row_and_the_table_can_be_markdown(tmca, model, data, tmp_path):
+    table = tmp_path / "cases.csv"
+    arguments = ("evaluate", "--data", data, "--split", "val", "--model", model, "--cases", table, "--markdown")
+    code, out, err = tmca(*arguments)
+    assert code == 0, err
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["c1", "c2", "c3"]
+    assert all(0 <= float(row["dice"]) <= 1 and 0 <= float(row["confidence"]) <= 1 for row in rows)
+    assert out.startswith("| split | n | Dice mean |")
 
 
 def test_a_phantom_is_written_with_mask_and_report(tmca, tmp_path):

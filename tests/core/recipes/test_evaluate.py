@@ -121,7 +121,8 @@ def test_every_case_is_announced_and_counted(dataset, segmenter):
 def test_json_has_exactly_the_promised_keys(dataset, scores_of):
     done = scores_of(dataset)
     values = json.loads(json.dumps(done.as_json()))
-    assert set(values) == KEYS | {"targets"}
+    assert set(values) == KEYS | {"targets", "ci95"}
+    assert set(values["ci95"]) == KEYS - {"n", "side_accuracy"}
     assert set(values["targets"]["lung"]) == KEYS
 
 
@@ -138,7 +139,7 @@ def test_targets_are_scored_apart(tmp_path, scores_of):
 def test_a_folder_without_targets_has_no_target_rows(tmp_path, scores_of):
     done = scores_of(make_folder(tmp_path / "d", [{"id": "a", "half": "right", "text": "Left.", "target": ""}]))
     assert done.targets == {}
-    assert set(done.as_json()) == KEYS
+    assert set(done.as_json()) == KEYS | {"ci95"}
 
 
 def test_every_split_is_scored_or_the_one_asked_for(tmp_path, segmenter):
