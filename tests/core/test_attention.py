@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tmca_core.attention import attention_on_scan, resize_slices
-from tmca_core.study import Provenance, Report, Segmentation, Sentence
+from tmca_core.study import Finding, Provenance, Report, Segmentation, Sentence
 
 
 def _segmentation(shape, grids, *, report=None, sentences=()):
@@ -32,8 +32,8 @@ REPORT = Report(
     (
         Sentence(0, 9, "Old film.", is_about_picture=False),
         Sentence(10, 22, "No effusion.", is_negated=True),
-        Sentence(23, 36, "Opacity left."),
-        Sentence(37, 51, "Opacity right."),
+        Sentence(23, 36, "Opacity left.", findings=(Finding("opacity"),)),
+        Sentence(37, 51, "Opacity right.", findings=(Finding("opacity"),)),
     ),
 )
 

@@ -292,7 +292,7 @@ def test_a_table_of_reports_that_lacks_cases_names_them(tmca, model, data, tmp_p
 def test_an_unknown_way_to_choose_reports_lists_the_known_ones(tmca, model, data):
     code, _, err = tmca("evaluate", "--data", data, "--model", model, "--reports", "swapped")
     assert code == 2
-    assert "expected given, none, shuffled, side-swapped or an existing FILE.csv, got 'swapped'" in " ".join(
+    assert "expected given, none, shuffled, side-swapped, reworded or an existing FILE.csv, got 'swapped'" in " ".join(
         err.split()
     )
 
