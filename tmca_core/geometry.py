@@ -138,25 +138,6 @@ def to_native(array: NDArray[np.generic], grid: NativeGrid) -> NDArray[np.generi
     return array[_flip_index(grid.flips)].transpose(*np.argsort(grid.axes)).reshape(grid.shape)
 
 
-def reorient_to_reading(
-    array: NDArray[np.generic], affine_ras: NDArray[np.float64] | None, *, spatial_ndim: int = 3
-) -> tuple[NDArray[np.generic], NativeGrid]:
-    """Return a native array in reading orientation, and the grid that leads back.
-
-    Parameters
-    ----------
-    array : NDArray, shape (i, j, k) or (i, j), plus trailing axes such as colour
-        Voxels as stored.
-    affine_ras : NDArray, shape (4, 4), or None
-        Native index to RAS millimetres, ``None`` where unknown.
-    spatial_ndim : int
-        How many leading axes are space, 2 or 3.
-
-    """
-    grid = plan_reading(array.shape[:spatial_ndim], affine_ras)
-    return to_reading(array, grid), grid
-
-
 def spacing_from_affine(affine: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the step length along each of the three index axes, in the affine's unit and index order."""
     x, y, z = np.linalg.norm(affine[:3, :3], axis=0)
@@ -195,11 +176,6 @@ def axis_codes(affine_ras: NDArray[np.float64]) -> str:
 def ras_from_lps(affine_lps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn an affine to LPS millimetres (DICOM) into one to RAS millimetres; the index order stays."""
     return _LPS_TO_RAS @ affine_lps
-
-
-def lps_from_ras(affine_ras: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn an affine to RAS millimetres into one to LPS millimetres (DICOM); the index order stays."""
-    return _LPS_TO_RAS @ affine_ras
 
 
 def _unit_columns(affine: NDArray[np.float64]) -> NDArray[np.float64]:
