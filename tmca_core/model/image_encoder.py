@@ -58,8 +58,8 @@ class CompactConvNeXt(nn.Module):
     depths : sequence of int, length 4
         Blocks per stage.
     kernel_sizes : sequence of int, length 4
-        Depthwise kernel per stage. Large kernels cost a CPU most where the map is largest (benchmarks/depthwise.py),
-        so the first stage uses 3 and the context comes from the coarser ones.
+        Depthwise kernel per stage. In bfloat16 on a CPU the gradient of 5x5 and 7x7 takes many times that of 3x3
+        (benchmarks/depthwise.py), so the first stage, of the largest map, uses 3; context comes from the coarser ones.
     detail_channels : int
         Channels at stride 2.
 
