@@ -21,7 +21,7 @@ SOURCES = (
     "LICENSE-WEIGHTS",
 )
 WEIGHTS = "tmca_core/weights/tmca-compact"
-WEIGHTS_FILES = ("config.json", "manifest.json", "model.safetensors", "vocab.txt")
+WEIGHTS_FILES = ("config.json", "manifest.json", "metadata.json", "model.safetensors", "vocab.txt")
 DISCOVER = (
     "from npe2 import PluginManager; pm = PluginManager(); pm.discover(include_npe1=False); "
     "m = pm.get_manifest('napari-tmca'); print(m.display_name, len(m.contributions.widgets)); "
