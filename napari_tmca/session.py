@@ -256,7 +256,7 @@ class Session:
             return
         layer = self._present(self._job_layer)
         if not isinstance(layer, Image):
-            self._end(Cancelled("layer removed"), "The image layer was removed; its result was discarded.")
+            self._give_up_removed()
         elif layer.data is not self._job_data:
             text = "The image was changed while it was segmented; the result was discarded. Press Segment again."
             self._end(Cancelled("data changed"), text)
@@ -466,7 +466,14 @@ class Session:
         return viewer
 
     def _on_layers_changed(self) -> None:
+        # Closing a viewer removes its layers first: the network then has nobody left to work for.
+        if self._job is not None and self._present(self._job_layer) is None:
+            self._give_up_removed()
         self.layers_changed.emit()
+
+    def _give_up_removed(self) -> None:
+        self._worker.cancel()
+        self._end(Cancelled("layer removed"), "The image layer was removed; its segmentation was given up.")
 
     def _set_state(self, state: State) -> None:
         self.state = state

@@ -67,6 +67,10 @@ class InferenceWorker(QObject):
         self._predictor: Predictor | None = None
         self._loaded: tuple[str, str] | None = None
         self._scan: Scan | None = None
+        app = QCoreApplication.instance()
+        if app is not None:
+            # Python waits for this thread before it exits: the last window is gone, nobody should wait for an answer.
+            app.aboutToQuit.connect(self.cancel)
 
     def submit(self, job: Job) -> None:
         """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""

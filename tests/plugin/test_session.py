@@ -196,6 +196,7 @@ def test_deleting_the_image_leaves_the_viewer_in_order(session, viewer, phantom_
     else:
         future = session.segment()
         viewer.layers.remove(phantom_layer)
+        assert future.done()  # at once, not when the network has come to its end
         with pytest.raises(Cancelled):
             future.result(timeout=TIMEOUT)
         assert any("removed" in message for message in session.messages)
