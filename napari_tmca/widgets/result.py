@@ -26,7 +26,9 @@ from tmca_core.errors import TmcaError
 if TYPE_CHECKING:
     from napari_tmca.session import Session
 
-AMBER = "#d98200"  # readable on the dark and on the light theme
+AMBER = "#e69f00"
+# Black on amber: amber letters would be too pale on the light theme.
+AMBER_STYLE = f"color: black; background-color: {AMBER}; border-radius: 3px; padding: 1px 4px;"
 LEVELS = (("Mean of all levels", "mean"), ("1  fine", 1), ("2", 2), ("3", 3), ("4  coarse", 4))
 
 
@@ -99,7 +101,7 @@ class ResultWidget(QWidget):
         _say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
         against = [remark.text for remark in session.remarks if not remark.agrees]
         aspects = ", ".join(dict.fromkeys(remark.aspect for remark in session.remarks))
-        agreed = f"agrees with the report in {aspects}" if aspects else ""
+        agreed = f"agree in {aspects}" if aspects else ""
         _say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
         has_both = segmentation is not None and segmentation.image_only_logits is not None
         self.image_only.setEnabled(has_both and session.mask_layer is not None)
@@ -186,4 +188,4 @@ def _wrapped_label() -> QLabel:
 
 def _say(label: QLabel, text: str, *, is_amber: bool) -> None:
     label.setText(text)
-    label.setStyleSheet(f"color: {AMBER};" if is_amber else "")
+    label.setStyleSheet(AMBER_STYLE if is_amber else "")

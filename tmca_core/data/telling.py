@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tmca_core.data.loader import Sample
     from tmca_core.report import Facts
 
+_ALL_ZONES = ("upper", "middle", "lower")
 _DENIED: Facts = frozenset({Finding("opacity", "denied")})
 
 
@@ -39,9 +40,10 @@ class TellingConfig(BaseModel):
     """Shares of the cases, each drawn for itself; the rest is told its own report.
 
     ``dropout``: nothing at all. ``instruction_only``: the target's name without a report, where the folder names
-    targets. ``mismatch``: the report of another case of the same folder and target. ``rewrite``: the report's facts in
-    the words of one of `tmca_core.report.training_writers`, amid sentences about something else; only for a report that
-    affirms opacities and states nothing else. ``denied``: of these, "lungs are clear" in many words.
+    targets. ``mismatch``: the report of another case of the same folder and target, the farther off of two.
+    ``rewrite``: the report's facts in the words of one of `tmca_core.report.training_writers`, amid sentences about
+    something else; only for a report that affirms opacities and states nothing else. ``denied``: of these, "lungs are
+    clear" in many words.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,12 +114,20 @@ class Teller:
         return Told(tuple(swap_sides(s) for s in sentences) if is_mirrored else sentences, is_own=is_own)
 
     def _another(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        alike = self.alike[sample.source, sample.target]
-        return self.samples[alike[int(rng.integers(len(alike)))]]
+        """Return the one of two other cases that is farther off: a report that is nearly right would teach doubt."""
+        alike, own = self.alike[sample.source, sample.target], _zones(sample.facts)
+        first, second = (self.samples[alike[int(i)]] for i in rng.integers(len(alike), size=2))
+        return max(first, second, key=lambda other: len(_zones(other.facts) ^ own))
 
 
 def _lead(sample: Sample, report: tuple[str, ...]) -> tuple[str, ...]:
     return (sample.instruction, *report) if sample.instruction else report
+
+
+def _zones(facts: Facts) -> set[tuple[str, str]]:
+    """Return the side and the zone of everything found; a lung without a zone is all of it."""
+    places = (place for finding in facts if finding.certainty != "denied" for place in finding.places)
+    return {(place.side, zone) for place in places for zone in place.zones or _ALL_ZONES}
 
 
 def _vaguer(facts: Facts, rng: np.random.Generator) -> Facts:

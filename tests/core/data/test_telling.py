@@ -57,6 +57,13 @@ def test_a_mismatch_comes_from_the_same_folder_and_target():
     assert {one.sentences for one in told} == {(LEFT,), (RIGHT,)}
 
 
+def test_of_two_mismatches_the_farther_is_told():
+    near, far = "Opacity in the left lung.", "Bilateral opacities in all zones."
+    told = _tell([_sample(LEFT)] * 200, {"mismatch": 0.999}, among=[_sample(LEFT), _sample(near), _sample(far)])
+    counts = {text: sum(one.sentences == (text,) for one in told) for text in (LEFT, near, far)}
+    assert counts[far] > counts[near] > counts[LEFT] > 0
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_rewritten_report_keeps_side_and_zone(mirrored):
     facts = read_facts(parse_report(LEFT))
