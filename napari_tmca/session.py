@@ -50,12 +50,16 @@ Level = int | Literal["mean"]
 State = Literal["idle", "running"]
 
 _sessions: dict[int, Session] = {}
+# Sessions of viewers that are gone. A viewer may be collected in any thread, and objects of Qt must not be: they wait
+# here for the GUI thread.
+_gone: list[Session] = []
 
 
 def session_of(viewer: Viewer) -> Session:
     """Return the session of a viewer; the same one for as long as the viewer lives."""
     # What a dock widget is handed may be a proxy of the viewer; both stand for one session.
     viewer = getattr(viewer, "__wrapped__", viewer)
+    _gone.clear()
     key = id(viewer)
     if key not in _sessions:
         _sessions[key] = Session(viewer)
@@ -64,7 +68,9 @@ def session_of(viewer: Viewer) -> Session:
 
 
 def _forget(key: int) -> None:
-    _sessions.pop(key).close()
+    session = _sessions.pop(key)
+    session.close()
+    _gone.append(session)
 
 
 class Session:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, QTimer, Signal
+from psygnal import Signal
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, QTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtCore import QTimerEvent
+
     from tmca_core.predictor import Predictor
     from tmca_core.study import Report, Scan, Segmentation
 
-Progress = Callable[[int, int], None]
+# Short enough for an answer to seem immediate, long enough to cost nothing.
+NEWS_INTERVAL_MS = 15
 
 
 class Cancelled(Exception):
@@ -50,15 +57,18 @@ class GuiFuture(Future["Segmentation"]):
 
 
 class InferenceWorker(QObject):
-    """Runs jobs one after another off the GUI thread; its signals arrive in the thread that made it.
+    """Runs jobs one after another off the GUI thread; its signals (psygnal) are emitted in the GUI thread.
 
     The network is loaded with the first job, and again only when model or device change; a scan's features stay until
     another scan comes.
+
+    The computing thread touches nothing of Qt: a signal that crosses threads may reach an object that the other thread
+    is just taking down. What it has to say goes into a queue, which a timer of the GUI thread empties while a job runs.
     """
 
-    progressed = Signal(object, int, int)
-    finished = Signal(object, object)
-    failed = Signal(object, object)
+    progressed = Signal(Job, int, int)
+    finished = Signal(Job, object)
+    failed = Signal(Job, BaseException)
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,6 +77,10 @@ class InferenceWorker(QObject):
         self._predictor: Predictor | None = None
         self._loaded: tuple[str, str] | None = None
         self._scan: Scan | None = None
+        self._news: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._is_closed = False
+        self._num_jobs = 0
+        self._timer: int | None = None
         app = QCoreApplication.instance()
         if app is not None:
             # Python waits for this thread before it exits: the last window is gone, nobody should wait for an answer.
@@ -75,6 +89,9 @@ class InferenceWorker(QObject):
     def submit(self, job: Job) -> None:
         """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""
         self._cancel = threading.Event()
+        self._num_jobs += 1
+        if self._timer is None:
+            self._timer = self.startTimer(NEWS_INTERVAL_MS)
         self._executor.submit(self._run, job, self._cancel)
 
     def cancel(self) -> None:
@@ -82,17 +99,34 @@ class InferenceWorker(QObject):
         self._cancel.set()
 
     def close(self) -> None:
-        """Cancel, and take no more jobs."""
+        """Cancel, and take no more jobs; may be called from any thread."""
+        self._is_closed = True
         self.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def timerEvent(self, event: QTimerEvent) -> None:
+        """Tell what the computing thread has left in the queue."""
+        while not self._is_closed:
+            try:
+                tell = self._news.get_nowait()
+            except Empty:
+                break
+            tell()
+        if self._timer is not None and (self._is_closed or self._num_jobs == 0):
+            self.killTimer(self._timer)
+            self._timer = None
 
     def _run(self, job: Job, cancel: threading.Event) -> None:
         try:
             result = self._segment(job, cancel)
         except BaseException as error:  # noqa: BLE001  (handed to the GUI thread whole)
-            self._tell(self.failed, job, error)
+            self._news.put(partial(self._end, self.failed.emit, job, error))
         else:
-            self._tell(self.finished, job, result)
+            self._news.put(partial(self._end, self.finished.emit, job, result))
+
+    def _end(self, tell: Callable[[Job, object], None], job: Job, outcome: object) -> None:
+        self._num_jobs -= 1
+        tell(job, outcome)
 
     def _segment(self, job: Job, cancel: threading.Event) -> Segmentation:
         predictor = self._predictor_for(job)
@@ -107,7 +141,7 @@ class InferenceWorker(QObject):
                 step = next(steps)
             except StopIteration as stop:
                 return stop.value
-            self._tell(self.progressed, job, step.done, step.total)
+            self._news.put(partial(self.progressed.emit, job, step.done, step.total))
             if cancel.is_set():
                 steps.close()
                 raise Cancelled
@@ -120,9 +154,3 @@ class InferenceWorker(QObject):
             self._predictor = Predictor.load(job.model, device=job.device)
             self._loaded = (job.model, job.device)
         return self._predictor
-
-    def _tell(self, signal: Any, *values: object) -> None:
-        try:
-            signal.emit(*values)
-        except RuntimeError:  # the window is gone, and this object's C++ side with it: nobody is left to tell
-            self._cancel.set()

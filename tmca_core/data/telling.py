@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from tmca_core.report import (
     add_company,
     parse_report,
+    statement,
     states_opacity_alone,
     swap_facts,
     swap_sides,
     training_writers,
+    with_statement,
     write_report,
 )
 from tmca_core.study import Finding, Place
@@ -43,7 +45,8 @@ class TellingConfig(BaseModel):
     targets. ``mismatch``: the report of another case of the same folder and target, the farther off of two.
     ``rewrite``: the report's facts in the words of one of `tmca_core.report.training_writers`, amid sentences about
     something else; only for a report that affirms opacities and states nothing else. ``denied``: of these, "lungs are
-    clear" in many words.
+    clear" in many words. ``statement``: of what is told, with the statement of its facts behind it, as
+    `tmca_core.report.told_sentences` gives it at prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +56,7 @@ class TellingConfig(BaseModel):
     mismatch: float = Field(default=0.0, ge=0, lt=1)
     rewrite: float = Field(default=0.0, ge=0, lt=1)
     denied: float = Field(default=0.0, ge=0, lt=1)
+    statement: float = Field(default=0.0, ge=0, le=1)
 
 
 class Told(NamedTuple):
@@ -98,20 +102,24 @@ class Teller:
         return [self._tell(sample, is_mirrored, rng) for sample, is_mirrored in zip(batch, mirrored, strict=True)]
 
     def _tell(self, sample: Sample, is_mirrored: bool, rng: np.random.Generator) -> Told:
-        config, draw = self.config, rng.random(5)
+        config, draw = self.config, rng.random(6)
         if draw[0] < config.dropout:
             return Told(())
         if sample.instruction and draw[1] < config.instruction_only:
-            return Told((swap_sides(sample.instruction) if is_mirrored else sample.instruction,))
+            return Told(_lead(sample, (), is_mirrored))
         if draw[2] < config.denied and states_opacity_alone(sample.facts):
-            return Told(_lead(sample, _write(_DENIED, rng)), is_denied=True)
+            return Told(_lead(sample, _write(_DENIED, rng), is_mirrored), is_denied=True)
         is_own = draw[3] >= config.mismatch
         told = sample if is_own else self._another(sample, rng)
-        if draw[4] < config.rewrite and states_opacity_alone(told.facts):
-            facts = _vaguer(told.facts, rng)
-            return Told(_lead(sample, _write(swap_facts(facts) if is_mirrored else facts, rng)), is_own=is_own)
-        sentences = _lead(sample, told.report)
-        return Told(tuple(swap_sides(s) for s in sentences) if is_mirrored else sentences, is_own=is_own)
+        facts = swap_facts(told.facts) if is_mirrored else told.facts
+        if draw[4] < config.rewrite and states_opacity_alone(facts):
+            facts = _vaguer(facts, rng)
+            report = _write(facts, rng)
+        else:
+            report = tuple(swap_sides(s) for s in told.report) if is_mirrored else told.report
+        if draw[5] < config.statement:
+            report = with_statement(report, statement(facts))
+        return Told(_lead(sample, report, is_mirrored), is_own=is_own)
 
     def _another(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return the one of two other cases that is farther off: a report that is nearly right would teach doubt."""
@@ -120,8 +128,10 @@ class Teller:
         return max(first, second, key=lambda other: len(_zones(other.facts) ^ own))
 
 
-def _lead(sample: Sample, report: tuple[str, ...]) -> tuple[str, ...]:
-    return (sample.instruction, *report) if sample.instruction else report
+def _lead(sample: Sample, report: tuple[str, ...], is_mirrored: bool) -> tuple[str, ...]:
+    if not sample.instruction:
+        return report
+    return (swap_sides(sample.instruction) if is_mirrored else sample.instruction, *report)
 
 
 def _zones(facts: Facts) -> set[tuple[str, str]]:

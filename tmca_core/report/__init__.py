@@ -3,6 +3,7 @@
 from tmca_core.report.facts import Facts, read_facts, states_opacity_alone, swap_facts
 from tmca_core.report.parse import parse_report, read_report
 from tmca_core.report.sides import swap_sides
+from tmca_core.report.told import statement, told_sentences, with_statement
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "parse_report",
     "read_facts",
     "read_report",
+    "statement",
     "states_opacity_alone",
     "swap_facts",
     "swap_sides",
+    "told_sentences",
     "training_writers",
+    "with_statement",
     "write_report",
 ]
