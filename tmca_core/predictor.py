@@ -19,6 +19,7 @@ from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, load_model, program_version
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
+from tmca_core.report import told_sentences
 from tmca_core.study import Provenance, Report, Scan, Segmentation
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ class Predictor:
             raise ValueError("set_scan before predict")
         if threshold is not None and not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold: expected 0..1, got {threshold}")
-        sentences = () if report is None else tuple(report.sentences[i].text for i in report.used)
+        sentences = () if report is None else told_sentences(report)
+        num_used = 0 if report is None else len(report.used)
         started = time.perf_counter()
         with torch.inference_mode():
             embedding = self.model.encode_reports(self.model.tokenizer([sentences]).to(self.device))
@@ -194,7 +196,7 @@ class Predictor:
                 image_only += [self._image_only_of(i, features[i], len(slices)) for i in indices]
             timings["image"] += time.perf_counter() - started
             started = time.perf_counter()
-            answers += [self._decode(features[i], embedding) for i in indices]
+            answers += [self._decode(features[i], embedding, num_used) for i in indices]
             timings["report"] += time.perf_counter() - started
             yield SlicesDone(indices.stop, len(slices))
         distances = self._distances(image_only, embedding) if image_only else ()
@@ -244,14 +246,16 @@ class Predictor:
             )
         return values
 
-    def _decode(self, features: ImageFeatures, report: ReportEmbedding) -> _SliceAnswer:
+    def _decode(self, features: ImageFeatures, report: ReportEmbedding, num_used: int) -> _SliceAnswer:
         with torch.inference_mode():
             output = self.model.decode(features, report)
-            sentences = self.model.sentence_attention(output) if report.num_sentences else []
+            sentences = self.model.sentence_attention(output) if num_used else []
         return _SliceAnswer(
             self._logits(output.logits),
             [_maps(level.attention) for level in output.levels],
-            [[_maps(level[i : i + 1]) for level in sentences] for i in range(report.num_sentences)],
+            [
+                [_maps(level[i : i + 1]) for level in sentences] for i in range(num_used)
+            ],  # not of the statement behind them
         )
 
     def _assemble(

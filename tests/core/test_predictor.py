@@ -13,7 +13,7 @@ from tmca_core.errors import DeviceError, StudyReadError
 from tmca_core.model.build import build_tmca_tiny
 from tmca_core.model.checkpoint import save_model
 from tmca_core.predictor import BATCH_SLICES, Predictor, SlicesDone
-from tmca_core.report import parse_report
+from tmca_core.report import parse_report, told_sentences
 from tmca_core.study import Scan
 
 REPORT = "Opacity in the left lower zone. No pleural effusion. Hazy opacity at the right apex."
@@ -182,6 +182,22 @@ def test_what_the_image_alone_shows_comes_with_every_report(predictor):
     assert alone.image_only_logits is None
     assert alone.distances == ()
     assert alone.agreement is None
+
+
+def test_the_network_is_told_the_statement_and_maps_belong_to_the_sentences(predictor, monkeypatch):
+    told = []
+    tokenize = type(predictor.model.tokenizer).__call__
+    monkeypatch.setattr(
+        type(predictor.model.tokenizer),
+        "__call__",
+        lambda self, reports: told.append(reports) or tokenize(self, reports),
+    )
+    predictor.set_scan(Scan(picture((60, 90))))
+    report = parse_report("Hazy opacity at the left base. Heart size is normal. Trachea is central.")
+    found = predictor.predict(report)
+    assert told[0] == [told_sentences(report)]
+    assert len(told[0][0]) == len(report.used) + 1
+    assert len(found.sentence_attention) == len(report.used)
 
 
 def test_uncalibrated_weights_know_no_agreement(predictor):

@@ -15,6 +15,7 @@ from torch import distributed as dist
 from torch.distributed.nn.functional import all_gather as all_gather_with_gradient
 from torch.nn.functional import adaptive_avg_pool2d, softplus
 
+from tmca_core.model.blocks import pixel_similarity
 from tmca_core.model.semantic_distance import (
     foreground_vectors,
     pair_similarities,
@@ -179,7 +180,7 @@ def pixel_loss(
         tau.
 
     """
-    scores = torch.einsum("bdhw,bd->bhw", pixel_embeddings, report_vectors).flatten(1) / temperature  # (B, hw)
+    scores = pixel_similarity(pixel_embeddings, report_vectors).flatten(1) / temperature  # (B, hw)
     inside = targets.flatten(1)
     cover, leak = _log_mean_exp(scores, inside), _log_mean_exp(scores, 1.0 - inside)
     has_contrast = (inside.sum(1) > 0) & ((1.0 - inside).sum(1) > 0)

@@ -91,3 +91,18 @@ def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
     """Return the mean over tokens where ``mask`` is true: (B, T, d), (B, T) to (B, d); zero where no token is."""
     weights = mask.to(tokens.dtype).unsqueeze(-1)  # (B, T, 1)
     return (tokens * weights).sum(1) / weights.sum(1).clamp_min(1.0)
+
+
+def pixel_similarity(pixels: Tensor, vectors: Tensor) -> Tensor:
+    """Return <g(p), z> of every pixel: (B or 1, d, H, W) and (B, d) to (B, 1, H, W), in float32.
+
+    One picture may meet many vectors, without a copy of the picture for each. A product of matrices over the pixels as
+    they lie in memory (channels last): its gradient lies the same way. An einsum's does not, and adding two layouts is
+    slow.
+    """
+    rows = pixels.float().permute(0, 2, 3, 1).flatten(1, 2)  # (B or 1, HW, d)
+    if len(pixels) == 1:
+        similarity = (rows[0] @ vectors.float().T).T  # (B, HW)
+    else:
+        similarity = (rows @ vectors.float().unsqueeze(-1)).squeeze(-1)
+    return similarity.unflatten(1, pixels.shape[-2:]).unsqueeze(1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from tmca_core.model.blocks import PositionCode
+from tmca_core.model.blocks import PositionCode, pixel_similarity
 
 if TYPE_CHECKING:
     from tmca_core.model.text_encoder import ReportEmbedding
@@ -148,8 +148,5 @@ class TargetEnhancement(nn.Module):
 
     def attention(self, pixel_embeddings: Tensor, report_vectors: Tensor) -> Tensor:
         """Return A_l of any text vector, 0..1: (B or 1, d_a, h, w) and (B, d_a) to (B, 1, h, w)."""
-        if len(pixel_embeddings) == 1:  # one picture and many texts: no copy of the picture for each
-            similarity = torch.einsum("dhw,bd->bhw", pixel_embeddings[0].float(), report_vectors.float()).unsqueeze(1)
-        else:
-            similarity = torch.einsum("bdhw,bd->bhw", pixel_embeddings.float(), report_vectors.float()).unsqueeze(1)
+        similarity = pixel_similarity(pixel_embeddings, report_vectors)
         return torch.sigmoid(self.attention_scale * similarity + self.attention_shift)

@@ -32,7 +32,8 @@ def foreground_vectors(pixel_embeddings: Tensor, targets: Tensor) -> Tensor:
 
 def foreground_sums(pixel_embeddings: Tensor, targets: Tensor) -> Tensor:
     """Return v_l before it is brought to unit length, (B, d_a): sums of several pictures can be added."""
-    return (targets * pixel_embeddings).sum(dim=(-2, -1))
+    rows = pixel_embeddings.permute(0, 2, 3, 1).flatten(1, 2)  # (B, hw, d_a), as the pixels lie in memory
+    return (targets.flatten(1).unsqueeze(1) @ rows).squeeze(1)
 
 
 def semantic_distances(foreground: Tensor, reports: Tensor) -> Tensor:

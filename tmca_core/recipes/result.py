@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmca_core.consistency import check_consistency
+from tmca_core.report import read_facts, statement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,12 +70,13 @@ def describe_geometry(scan: Scan) -> dict[str, Any]:
 
 
 def describe_report(report: Report | None) -> dict[str, Any] | None:
-    """Return what identifies the report without its words; ``None`` in image-only mode."""
+    """Return what identifies the report and what it states, without its words; ``None`` in image-only mode."""
     if report is None:
         return None
     return {
         "sha256": hashlib.sha256(report.text.encode("utf-8", "surrogatepass")).hexdigest(),
         "num_characters": len(report.text),
+        "statement": statement(read_facts(report)),
         "notes": list(report.notes),
     }
 
