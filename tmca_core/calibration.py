@@ -20,18 +20,60 @@ if TYPE_CHECKING:
 
 _LOG_TEMPERATURES = (-1.5, 1.5)
 _RIDGE = 1e-3
+_MOST_PIXELS = 1 << 20
+
+
+def agreement_evidence(
+    distances: Sequence[float],
+    logits: NDArray[np.floating],
+    image_only_logits: NDArray[np.floating],
+    *,
+    temperature: float = 1.0,
+) -> tuple[float, ...]:
+    """Return what tells an image's own report from another's, shape (L + 4,).
+
+    The semantic distances alone leave out how the answer changes when the report is believed: a report that is wrong
+    for the image moves the mask away from what the image shows, and makes the network unsure.
+
+    Parameters
+    ----------
+    distances : sequence of float, length L
+        Semantic distance of the image-only target and the report, per level.
+    logits, image_only_logits : NDArray, the same shape
+        The answer to the report, and to the image alone.
+    temperature : float
+        That both were divided by. It is taken out again, since it is fitted in the same run as the agreement.
+
+    Returns
+    -------
+    tuple of float
+        The distances; soft Dice of both answers; Dice that the network expects of the one and of the other; logarithm
+        of the ratio of their areas.
+
+    """
+    step = max(logits.size // _MOST_PIXELS, 1)
+    p, q = (expit(values.ravel()[::step] * np.float32(temperature)) for values in (logits, image_only_logits))
+    least = 1e-3 * p.size  # keeps the ratio of two small areas tame
+    overlap = 2.0 * float(p @ q) / max(float(p.sum() + q.sum()), 1e-6)
+    ratio = np.log((np.count_nonzero(p >= 0.5) + least) / (np.count_nonzero(q >= 0.5) + least))
+    return (*distances, overlap, _expected_dice(p), _expected_dice(q), float(ratio))
+
+
+def _expected_dice(probability: NDArray[np.floating]) -> float:
+    mask = probability >= 0.5
+    return 2.0 * float(probability[mask].sum()) / max(float(probability.sum()) + np.count_nonzero(mask), 1e-6)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the semantic distances of the levels become the probability that a report belongs to an image.
+    """How the evidence becomes the probability that a report belongs to an image.
 
     Attributes
     ----------
     bias : float
         Of the logistic regression.
     weights : tuple of float
-        One per level, on the distance of image-only target and report.
+        On what `agreement_evidence` returns, in its order.
     warning : float
         Agreement below which the reader is warned.
 
@@ -41,9 +83,9 @@ class Agreement:
     weights: tuple[float, ...]
     warning: float
 
-    def of(self, distances: ArrayLike) -> float:
-        """Return the agreement, 0..1, of one case's distances, shape (L,)."""
-        return float(expit(self.bias + np.dot(self.weights, np.asarray(distances, dtype=np.float64))))
+    def of(self, evidence: ArrayLike) -> float:
+        """Return the agreement, 0..1, of one case's evidence."""
+        return float(expit(self.bias + np.dot(self.weights, np.asarray(evidence, dtype=np.float64))))
 
 
 @dataclass(frozen=True)
@@ -94,22 +136,22 @@ def fit_temperature(logits: NDArray[np.floating], reference: NDArray[np.bool_]) 
 
 
 def fit_agreement(
-    distances: NDArray[np.floating], is_own: NDArray[np.bool_], *, false_alarms: float = 0.05
+    evidence: NDArray[np.floating], is_own: NDArray[np.bool_], *, false_alarms: float = 0.05
 ) -> Agreement:
     """Return the logistic regression that tells an image's own report from another's.
 
     Parameters
     ----------
-    distances : NDArray, shape (N, L)
-        Semantic distance per level.
+    evidence : NDArray, shape (N, E)
+        Of each pair of image and report, see `agreement_evidence`.
     is_own : NDArray of bool, shape (N,)
         Whether the report is the image's own.
     false_alarms : float
         Share of own reports that may fall below ``warning``.
 
     """
-    mean, deviation = distances.mean(axis=0), distances.std(axis=0) + 1e-9
-    x, sign = (distances - mean) / deviation, np.where(is_own, 1.0, -1.0)
+    mean, deviation = evidence.mean(axis=0), evidence.std(axis=0) + 1e-9
+    x, sign = (evidence - mean) / deviation, np.where(is_own, 1.0, -1.0)
 
     def loss(parameters: NDArray[np.float64]) -> float:
         margin = sign * (parameters[0] + x @ parameters[1:])
@@ -118,7 +160,7 @@ def fit_agreement(
     best = minimize(loss, np.zeros(x.shape[1] + 1)).x
     weights = best[1:] / deviation
     fitted = Agreement(float(best[0] - weights @ mean), tuple(float(w) for w in weights), 0.0)
-    own = [fitted.of(row) for row in distances[is_own]]
+    own = [fitted.of(row) for row in evidence[is_own]]
     return Agreement(fitted.bias, fitted.weights, float(np.quantile(own, false_alarms)))
 
 

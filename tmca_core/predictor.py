@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from tmca_core.calibration import agreement_evidence
 from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, StudyReadError
 from tmca_core.model.blocks import masked_mean
@@ -275,11 +276,14 @@ class Predictor:
 
         num_levels = len(answers[0].attention)
         size = self.preprocess.image_size
-        judge = self.info.calibration.agreement
-        agreement = judge.of(distances) if judge is not None and len(distances) == len(judge.weights) else None
+        logits = join([answer.logits for answer in answers])
+        alone = join([part.logits for part in image_only]) if image_only else None
+        temperature, judge = self.info.calibration.temperature, self.info.calibration.agreement
+        evidence = agreement_evidence(distances, logits, alone, temperature=temperature) if alone is not None else ()
+        agreement = judge.of(evidence) if judge is not None and len(evidence) == len(judge.weights) else None
         is_low = judge is not None and agreement is not None and agreement < judge.warning
         return Segmentation(
-            logits=join([answer.logits for answer in answers]),
+            logits=logits,
             threshold=self.info.threshold if threshold is None else threshold,
             attention=tuple(join([a.attention[level] for a in answers]) for level in range(num_levels)),
             sentence_attention=tuple(
@@ -297,8 +301,9 @@ class Predictor:
                 network_shape=(size, size),
             ),
             messages=_messages(scan, report, has_words=bool(image_only), low_agreement=agreement if is_low else None),
-            image_only_logits=join([part.logits for part in image_only]) if image_only else None,
+            image_only_logits=alone,
             distances=distances,
+            evidence=evidence,
             agreement=agreement,
             has_low_agreement=is_low,
         )

@@ -251,8 +251,10 @@ class Segmentation:
         What the image alone says; ``None`` in image-only mode, where ``logits`` are just that.
     distances : tuple of float
         Semantic distance, 0..2, between the report and what the image alone shows, per level; empty without a report.
+    evidence : tuple of float
+        What agreement is judged by (`tmca_core.calibration.agreement_evidence`); empty without a report.
     agreement : float or None
-        Probability that the report belongs to the image, 0..1, from the distances; ``None`` without a report, or where
+        Probability that the report belongs to the image, 0..1, from the evidence; ``None`` without a report, or where
         the weights were never calibrated.
     has_low_agreement : bool
         Whether agreement is below what the weights' own validation reports hardly ever fall below.
@@ -268,6 +270,7 @@ class Segmentation:
     messages: tuple[str, ...] = ()
     image_only_logits: NDArray[np.float32] | None = None
     distances: tuple[float, ...] = ()
+    evidence: tuple[float, ...] = ()
     agreement: float | None = None
     has_low_agreement: bool = False
 

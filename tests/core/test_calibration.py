@@ -8,6 +8,7 @@ import pytest
 from tmca_core.calibration import (
     Agreement,
     Calibration,
+    agreement_evidence,
     auroc,
     expected_calibration_error,
     fit_agreement,
@@ -52,6 +53,25 @@ def test_agreement_tells_near_from_far():
     assert auroc(near, far) > 0.99
     assert np.mean(np.array(near) < fitted.warning) == pytest.approx(0.05, abs=0.01)
     assert np.mean(near) > 0.9 > 0.1 > np.mean(far)
+
+
+def test_evidence_compares_the_answer_to_the_report_with_that_to_the_image():
+    seen, elsewhere = np.full((20, 20), -9.0), np.full((20, 20), -9.0)
+    seen[:10], elsewhere[10:15] = 9.0, 0.5
+    *distances, overlap, sure, sure_alone, ratio = agreement_evidence((0.1, 0.2), seen, seen)
+    assert distances == [0.1, 0.2]
+    assert overlap == pytest.approx(1.0, abs=1e-3)
+    assert sure == sure_alone == pytest.approx(1.0, abs=1e-3)
+    assert ratio == 0.0
+    *_, overlap, sure, sure_alone, ratio = agreement_evidence((0.1, 0.2), elsewhere, seen)
+    assert overlap < 0.01
+    assert sure < 0.85 < sure_alone
+    assert ratio == pytest.approx(np.log(0.5), abs=0.01)
+
+
+def test_evidence_of_nothing_is_finite():
+    nothing = np.full((30, 20, 20), -80.0, dtype=np.float32)
+    assert np.isfinite(agreement_evidence((), nothing, nothing)).all()
 
 
 def test_auroc_counts_ties_half():

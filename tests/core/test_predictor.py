@@ -206,17 +206,18 @@ def test_uncalibrated_weights_know_no_agreement(predictor):
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (5, 40, 50)])
-def test_agreement_follows_the_distances_and_warns_when_low(folder, shape):
+def test_agreement_follows_the_evidence_and_warns_when_low(folder, shape):
     predictor = Predictor.load(folder, device="cpu")
     predictor.set_scan(Scan(picture(shape)))
-    distances = predictor.predict(parse_report(REPORT)).distances
-    judge = Agreement(1.0, (-2.0, 0.0, 0.0, 1.0), warning=0.0)
+    asked = predictor.predict(parse_report(REPORT))
+    assert asked.evidence[:4] == asked.distances
+    judge = Agreement(1.0, (-2.0, 0.0, 0.0, 1.0, 0.5, 0.5, -1.0, 0.1), warning=0.0)
     for warning in (0.0, 1.0):
         calibration = Calibration(2.0, replace(judge, warning=warning))
         predictor.info = replace(predictor.info, calibration=calibration)
         predictor.set_scan(Scan(picture(shape)))
         found = predictor.predict(parse_report(REPORT))
-        assert found.agreement == pytest.approx(judge.of(distances))
+        assert found.agreement == pytest.approx(judge.of(asked.evidence), rel=1e-4)
         assert any("hardly go together" in message for message in found.messages) is bool(warning)
 
 

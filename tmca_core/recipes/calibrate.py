@@ -92,7 +92,7 @@ class Calibrated:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """One case: logits and reference of some pixels, distances of its own and of another report, confidence, Dice."""
+    """One case: logits and reference of some pixels, evidence of its own and of another report, confidence, Dice."""
 
     patient: str
     logits: NDArray[np.float32]
@@ -147,7 +147,7 @@ def _row(predictor: Predictor, case: Case, other_text: str, rng: np.random.Gener
     reference = read_reference(case)
     score = score_case(mask_on_grid(own, reference.shape), reference)
     logits, target = _some_pixels(own, reference, rng)
-    return _Row(case.patient, logits, target, own.distances, other.distances, own.confidence, score.dice)
+    return _Row(case.patient, logits, target, own.evidence, other.evidence, own.confidence, score.dice)
 
 
 def _some_pixels(
@@ -168,8 +168,8 @@ def _fit(rows: Sequence[_Row]) -> Calibration:
 def _fit_agreement(rows: Sequence[_Row]) -> Agreement | None:
     if not rows[0].own:
         return None
-    distances = np.array([row.own for row in rows] + [row.other for row in rows])
-    return fit_agreement(distances, np.arange(len(distances)) < len(rows))
+    evidence = np.array([row.own for row in rows] + [row.other for row in rows])
+    return fit_agreement(evidence, np.arange(len(evidence)) < len(rows))
 
 
 def _figures(rows: Sequence[_Row]) -> CalibrationFigures:
@@ -196,13 +196,10 @@ def _measure(fitted: Calibration, rows: Sequence[_Row]) -> tuple[float, float, f
     eces = [expected_calibration_error(_probability(logits / t), reference) for t in (1.0, fitted.temperature)]
     if fitted.agreement is None:
         return (eces[0], eces[1], float("nan"), float("nan"), float("nan"))
-    own, other = (np.array([fitted.agreement.of(d) for d in part]) for part in _distances(rows))
+    own = np.array([fitted.agreement.of(row.own) for row in rows])
+    other = np.array([fitted.agreement.of(row.other) for row in rows])
     warning = fitted.agreement.warning
     return (eces[0], eces[1], auroc(own, other), float((own < warning).mean()), float((other < warning).mean()))
-
-
-def _distances(rows: Sequence[_Row]) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
-    return [row.own for row in rows], [row.other for row in rows]
 
 
 def _probability(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def test_calibration_is_fitted_and_measured(data, model):
     assert [event.done for event in events if isinstance(event, CaseRead)] == list(range(1, 8))
     done = events[-1]
     assert isinstance(done, Calibrated)
-    assert len(done.calibration.agreement.weights) == 4
+    assert len(done.calibration.agreement.weights) == 8
     assert done.figures.n == 7
     assert 0 <= done.figures.ece_after <= 1
     assert set(done.figures.dice_at_coverage) == {"100%", "90%", "80%", "50%"}
