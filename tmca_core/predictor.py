@@ -18,6 +18,7 @@ from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, StudyReadError
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, load_model, program_version
+from tmca_core.model.fold import fold_batch_norms
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.report import told_sentences
@@ -72,7 +73,7 @@ class Predictor:
     Parameters
     ----------
     model : Tmca
-        In evaluation mode.
+        Taken over and made ready for inference: it cannot be trained any more.
     architecture : TmcaArchitecture
         Its preprocessing is used.
     info : ModelInfo
@@ -83,6 +84,7 @@ class Predictor:
     """
 
     def __init__(self, model: Tmca, architecture: TmcaArchitecture, info: ModelInfo, device: torch.device) -> None:
+        fold_batch_norms(model.eval())
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.model = model.to(device)
         self.preprocess = architecture.preprocess
