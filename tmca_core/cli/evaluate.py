@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.cli.options import Device, DeviceOption, LayoutOption, ModelOption
 from tmca_core.errors import StudyWriteError
 from tmca_core.terminal import ProgressLine, format_table
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Data folder.")],
-    layout: Annotated[str, typer.Option("--layout", help="Layout of the folder: auto, qata or cases.csv.")] = "auto",
+    layout: LayoutOption = "auto",
     split: Annotated[list[str] | None, typer.Option("--split", help="Split, all by default; repeatable.")] = None,
     reports: Annotated[
         str,
