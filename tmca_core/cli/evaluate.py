@@ -154,7 +154,7 @@ def _choose_reports(choice: str) -> Any:
         return ReportMode(choice)
     if not Path(choice).is_file():
         raise typer.BadParameter(
-            f"expected {', '.join(ReportMode)}, all, or an existing FILE.csv, got '{choice}'", param_hint="--reports"
+            f"expected {', '.join(ReportMode)} or an existing FILE.csv, got '{choice}'", param_hint="--reports"
         )
     return read_reports_file(choice)
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _NAMED_AT_MOST = 10
 
 
-def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]) -> list[dict[str, str]]:
+def read_table(
+    path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...], key: tuple[str, ...] = ("id",)
+) -> list[dict[str, str]]:
     """Read a CSV file with a header as one dictionary per row, cells stripped of outer blanks.
 
     Parameters
@@ -25,6 +27,8 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
         Columns that must be there, "id" among them.
     never_blank : tuple of str
         Columns that need a value in every row.
+    key : tuple of str
+        Columns that together stand once.
 
     Raises
     ------
@@ -35,7 +39,7 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
     columns, rows = _read_csv(path)
     check_columns(path, columns, needed)
     check_rows(path, rows, never_blank)
-    refuse_duplicates(path, (row["id"].strip() for row in rows))
+    refuse_duplicates(path, ("/".join(row[name].strip() for name in key) for row in rows))
     return [{name: value.strip() for name, value in row.items()} for row in rows]
 
 
