@@ -1,6 +1,7 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
 # make check   lint, types, import order, manifest
+# make benchmark DATA=FOLDER   peers side by side and a short training, then docs/benchmark.md from all that is stored
 
 PYTHON := .venv/bin/python
 # A software-rendered screen of a known size; never QT_QPA_PLATFORM=offscreen, which has no OpenGL.
@@ -10,7 +11,10 @@ HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 OUT ?= demo_out
 DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),--report "$(REPORT)")
 
-.PHONY: demo test check setup
+STEPS ?= 60
+PEERS := $(if $(LVIT),--lvit "$(LVIT)") $(if $(LANGUIDEMEDSEG),--languidemedseg "$(LANGUIDEMEDSEG)")
+
+.PHONY: demo test check benchmark setup
 
 demo: setup
 ifeq ($(HAS_DISPLAY),)
@@ -29,6 +33,10 @@ check: setup
 	.venv/bin/lint-imports
 	.venv/bin/npe2 validate napari.yaml
 	.venv/bin/validate-pyproject pyproject.toml
+
+benchmark: setup
+	$(PYTHON) benchmarks/peers/run.py $(PEERS) $(if $(DATA),--data "$(DATA)" --limit 200 --steps $(STEPS)) --json benchmarks/results/peers.json
+	$(PYTHON) benchmarks/report.py
 
 setup:
 	@./scripts/setup.sh

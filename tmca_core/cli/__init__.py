@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, compare, data, evaluate, installed, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -24,6 +24,7 @@ app = typer.Typer(
 for command in (
     predict.predict,
     evaluate.evaluate,
+    compare.compare,
     train.train,
     calibrate.calibrate,
     installed.models,
@@ -31,6 +32,7 @@ for command in (
     phantom.phantom,
 ):
     app.command()(command)
+app.add_typer(data.data)
 
 
 def main(arguments: Sequence[str] | None = None) -> Never:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.cli.options import Device, DeviceOption, LayoutOption, ModelOption
 from tmca_core.terminal import ProgressLine
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     data: Annotated[Path, typer.Option("--data", help="Data folder.")],
-    layout: Annotated[str, typer.Option("--layout", help="Layout of the folder: auto, qata or cases.csv.")] = "auto",
+    layout: LayoutOption = "auto",
     split: Annotated[str, typer.Option("--split", help="Split to fit on; never the one trained on.")] = "val",
     model: ModelOption = "tmca-compact",
     device: DeviceOption = Device.AUTO,

@@ -17,3 +17,7 @@ class Device(StrEnum):
 
 ModelOption = Annotated[str, typer.Option("--model", help="Name of an installed model, or a folder.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+LayoutOption = Annotated[
+    str,
+    typer.Option("--layout", help="Layout of the folder: auto, qata, cases.csv, lvit, medclipseg or languidemedseg."),
+]

@@ -24,8 +24,10 @@ def train(
 ) -> None:
     """Train a network as a TOML file says.
 
-    A run that was stopped or killed continues with --resume, to the same weights on a CPU.
+    A run that was stopped or killed continues with --resume, to the same weights on a CPU. Several processes or
+    machines: torchrun --nproc-per-node=2 -m tmca_core.cli train ...; they share out each batch, one writes and speaks.
     """
+    from tmca_core.recipes.processes import is_first_process, was_restarted
     from tmca_core.recipes.train import EpochDone, SamplesRead, StepDone, TrainingFinished
     from tmca_core.recipes.train import train as train_recipe
     from tmca_core.recipes.train_config import read_train_config
@@ -33,7 +35,7 @@ def train(
 
     chosen_out = [f"run.out={json.dumps(str(out))}"] if out is not None else []
     resolved = read_train_config(config, [*(overrides or ()), *chosen_out])
-    if (resolved.run.out / STATE).exists() and not resume:
+    if (resolved.run.out / STATE).exists() and not (resume or was_restarted()):
         raise ConfigError(
             f"{resolved.run.out}: a training is in this folder already.",
             hint="Add --resume to continue it, or choose another folder with --out.",
@@ -41,6 +43,8 @@ def train(
     started = time.monotonic()
     with ProgressLine() as line:
         for event in train_recipe(resolved):
+            if not is_first_process():
+                continue
             if isinstance(event, StepDone):
                 line.show(_step_line(event))
                 continue

@@ -32,10 +32,19 @@ class AugmentConfig(BaseModel):
     flip: float = Field(default=0.0, ge=0, le=1)
 
 
+ALL_ROWS = slice(None)
+
+
 def augment(
-    images: Tensor, masks: Tensor, config: AugmentConfig, generator: torch.Generator
+    images: Tensor,
+    masks: Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    *,
+    total: int | None = None,
+    rows: slice = ALL_ROWS,
 ) -> tuple[Tensor, Tensor, list[bool]]:
-    """Return moved and re-exposed pictures, their masks, and which of them are mirrored.
+    """Return moved and re-exposed pictures, their masks, and which of the whole batch are mirrored.
 
     Parameters
     ----------
@@ -47,15 +56,20 @@ def augment(
         Ranges.
     generator : torch.Generator
         On the CPU; the only source of chance.
+    total : int, optional
+        Pictures of the whole batch, for which chance is drawn; those given by default.
+    rows : slice
+        Which of them are given.
 
     """
-    mirrored = torch.rand(len(images), generator=generator) < config.flip
-    matrices = _matrices(len(images), config, generator)
+    total = len(images) if total is None else total
+    mirrored = torch.rand(total, generator=generator) < config.flip
+    matrices = _matrices(total, config, generator)
     matrices[mirrored, 0] *= -1.0  # the input is read from the other side
-    grid = affine_grid(matrices, list(masks.shape), align_corners=False)
+    grid = affine_grid(matrices[rows], list(masks.shape), align_corners=False)
     images = grid_sample(images, grid, padding_mode="border", align_corners=False)
     masks = grid_sample(masks, grid, padding_mode="zeros", align_corners=False)
-    return _expose(images, config, generator), (masks >= 0.5).to(masks.dtype), mirrored.tolist()
+    return _expose(images, config, generator, total, rows), (masks >= 0.5).to(masks.dtype), mirrored.tolist()
 
 
 def _uniform(n: int, amplitude: float, generator: torch.Generator) -> Tensor:
@@ -71,14 +85,13 @@ def _matrices(n: int, config: AugmentConfig, generator: torch.Generator) -> Tens
     return torch.stack([torch.stack([cos, -sin, shift_x], -1), torch.stack([sin, cos, shift_y], -1)], 1)
 
 
-def _expose(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    n = len(images)
+def _expose(images: Tensor, config: AugmentConfig, generator: torch.Generator, total: int, rows: slice) -> Tensor:
     gamma, contrast, brightness = (
-        _uniform(n, amplitude, generator)[:, None, None, None]
+        _uniform(total, amplitude, generator)[rows, None, None, None]
         for amplitude in (config.gamma, config.contrast, config.brightness)
     )
     images = images.clamp(0.0, 1.0) ** torch.exp2(gamma)
     images = (images - 0.5) * (1.0 + contrast) + 0.5 + brightness
     if config.noise:
-        images = images + config.noise * torch.randn(images.shape, generator=generator)
+        images = images + config.noise * torch.randn((total, *images.shape[1:]), generator=generator)[rows]
     return images

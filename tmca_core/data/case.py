@@ -41,6 +41,8 @@ class Case:
         What "left" means in ``text``.
     instruction : str
         A sentence that names the target where the text alone does not: in folders with several targets. "" elsewhere.
+    origin : str
+        Where the text comes from, as the folder says it ("human", "derived-from-mask"); "" where it does not.
 
     """
 
@@ -53,6 +55,7 @@ class Case:
     patient: str
     side_convention: SideConvention
     instruction: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)

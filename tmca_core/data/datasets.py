@@ -48,7 +48,7 @@ def _choose_layout(folder: Path, name: str) -> Layout:
             if layout.detects(folder):
                 return layout
         known = "; or ".join(layout.expects for layout in LAYOUTS)
-        raise DatasetError(f"{folder}: expected {known}; got neither.", hint="Check the path, or name the layout.")
+        raise DatasetError(f"{folder}: expected {known}; got none of them.", hint="Check the path, or name the layout.")
     for layout in LAYOUTS:
         if layout.name == name:
             return _checked(folder, layout)

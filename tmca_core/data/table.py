@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from tmca_core.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _NAMED_AT_MOST = 10
 
 
-def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]) -> list[dict[str, str]]:
+def read_table(
+    path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...], key: tuple[str, ...] = ("id",)
+) -> list[dict[str, str]]:
     """Read a CSV file with a header as one dictionary per row, cells stripped of outer blanks.
 
     Parameters
@@ -25,6 +27,8 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
         Columns that must be there, "id" among them.
     never_blank : tuple of str
         Columns that need a value in every row.
+    key : tuple of str
+        Columns that together stand once.
 
     Raises
     ------
@@ -32,23 +36,36 @@ def read_table(path: Path, needed: tuple[str, ...], never_blank: tuple[str, ...]
         If the file is no such table, has no row, or repeats an id.
 
     """
+    columns, rows = _read_csv(path)
+    check_columns(path, columns, needed)
+    check_rows(path, rows, never_blank)
+    refuse_duplicates(path, ("/".join(row[name].strip() for name in key) for row in rows))
+    return [{name: value.strip() for name, value in row.items()} for row in rows]
+
+
+def read_columns(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    """Read a CSV file as `read_table`, one that has no "id"; every column needed has a value in every row."""
+    columns, rows = _read_csv(path)
+    check_columns(path, columns, needed)
+    check_rows(path, rows, needed)
+    return [{name: value.strip() for name, value in row.items()} for row in rows]
+
+
+def _read_csv(path: Path) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)  # too many cells stand under the key None, missing ones are None
             rows = [dict(row) for row in reader]
-            columns = tuple(reader.fieldnames or ())
+            return tuple(reader.fieldnames or ()), rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{path}: expected a UTF-8 CSV table, it cannot be read ({error}).",
             hint="Save the table as 'CSV UTF-8 (comma delimited)'.",
         ) from error
-    _check_columns(path, columns, needed)
-    _check_rows(path, rows, never_blank)
-    refuse_duplicates(path, (row["id"].strip() for row in rows))
-    return [{name: value.strip() for name, value in row.items()} for row in rows]
 
 
-def _check_columns(path: Path, columns: tuple[str, ...], needed: tuple[str, ...]) -> None:
+def check_columns(path: Path, columns: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    """Refuse a table that lacks a column."""
     absent = [name for name in needed if name not in columns]
     if absent:
         raise DatasetError(
@@ -58,7 +75,7 @@ def _check_columns(path: Path, columns: tuple[str, ...], needed: tuple[str, ...]
         )
 
 
-def _check_rows(path: Path, rows: list[dict[str, str]], never_blank: tuple[str, ...]) -> None:
+def check_rows(path: Path, rows: Sequence[Mapping[str, str]], never_blank: tuple[str, ...]) -> None:
     """Refuse a table with no row, ragged rows or blank cells; rows are counted from 1, below the header."""
     if not rows:
         raise DatasetError(f"{path}: expected at least one row below the header, got none.", hint="Add the cases.")

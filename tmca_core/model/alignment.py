@@ -166,7 +166,7 @@ def pixel_loss(
     """Return L_pix: the report's vector must light up target pixels and no others.
 
     Fractional cells count by their share on either side. Pictures whose target is empty or fills everything have no
-    contrast and are left out of the mean; with none left the loss is 0.
+    contrast and are left out of the mean, which is over the pictures of all processes; with none left the loss is 0.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def pixel_loss(
     cover, leak = _log_mean_exp(scores, inside), _log_mean_exp(scores, 1.0 - inside)
     has_contrast = (inside.sum(1) > 0) & ((1.0 - inside).sum(1) > 0)
     losses = softplus(leak - cover)
-    return torch.where(has_contrast, losses, 0.0).sum() / has_contrast.sum().clamp_min(1)
+    return gather(torch.where(has_contrast, losses, 0.0)).sum() / gather(has_contrast).sum().clamp_min(1)
 
 
 def _log_mean_exp(scores: Tensor, weights: Tensor) -> Tensor:

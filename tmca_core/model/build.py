@@ -139,8 +139,17 @@ def build_tmca_compact(
     return model, architecture
 
 
-def build_tmca_tiny() -> tuple[Tmca, TmcaArchitecture]:
-    """Build a network of every part and 0.1 million random weights, for tests and first looks."""
+def build_tmca_tiny(
+    *, enhancement: EnhancementArchitecture | None = None, alignment: AlignmentArchitecture | None = None
+) -> tuple[Tmca, TmcaArchitecture]:
+    """Build a network of every part and 0.1 million random weights, for tests and first looks.
+
+    Parameters
+    ----------
+    enhancement, alignment : optional
+        Switches for ablation; everything is on by default, and small.
+
+    """
     vocabulary = tiny_vocabulary()
     architecture = TmcaArchitecture(
         image_encoder=CompactImageEncoder(channels=(12, 16, 24, 32), depths=(1, 1, 1, 1), detail_channels=8),
@@ -153,7 +162,8 @@ def build_tmca_tiny() -> tuple[Tmca, TmcaArchitecture]:
             max_position_embeddings=64,
             max_tokens=64,
         ),
-        enhancement=EnhancementArchitecture(align_dim=16, attention_dim=16, num_heads=2),
+        enhancement=enhancement or EnhancementArchitecture(align_dim=16, attention_dim=16, num_heads=2),
+        alignment=alignment or AlignmentArchitecture(),
         preprocess=PreprocessArchitecture(image_size=96),
     )
     return build_tmca(architecture, vocabulary), architecture

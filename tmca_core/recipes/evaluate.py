@@ -13,6 +13,7 @@ from tmca_core.data.table import count, name_some
 from tmca_core.errors import DatasetError, GeometryError, StudyReadError
 from tmca_core.io import read_scan
 from tmca_core.metrics import CaseScore, Scores, bootstrap_intervals, score_case, stated_half_of_picture
+from tmca_core.recipes.evaluate_more import CaseMore, MeanMasks, More, measure_case, summarise_more
 from tmca_core.recipes.reports import ReportMode, choose_reports
 from tmca_core.report import parse_report
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
     from tmca_core.data import Case, Dataset
     from tmca_core.predictor import Predictor
-    from tmca_core.study import Segmentation
+    from tmca_core.study import Report, Scan, Segmentation
 
 CaseError: TypeAlias = StudyReadError | GeometryError | DatasetError
 """What can be wrong with one case and not with all of them."""
+
+NOTHING_MORE = More()
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class CaseDone:
         How well report and image went together.
     done, total : int
         Cases finished and cases asked for, over all splits.
+    told : str or None
+        The text that was given with the image; ``None`` for none.
+    more : CaseMore or None
+        What was asked for beside.
 
     """
 
@@ -55,6 +62,8 @@ class CaseDone:
     agreement: float | None
     done: int
     total: int
+    told: str | None = None
+    more: CaseMore | None = None
 
     def as_row(self) -> dict[str, Any]:
         """Return what a table of cases says of it."""
@@ -71,6 +80,8 @@ class CaseDone:
             "on_stated_side": "" if on_side is None else int(on_side),
             "confidence": round(self.confidence, 6),
             "agreement": "" if self.agreement is None else round(self.agreement, 6),
+            "origin": self.case.origin,
+            **(self.more.as_row() if self.more is not None else {}),
         }
 
 
@@ -111,6 +122,10 @@ class SplitDone:
         Cases left out of the scores; never any unless they were allowed.
     intervals : Mapping of str to (low, high)
         95 % of the scores over all cases, by bootstrap over patients.
+    origins : Mapping of str to Scores
+        The same per origin of the texts; empty where the data names fewer than two.
+    more : Mapping
+        What was asked for beside, as `tmca_core.recipes.evaluate_more.summarise_more` gives it.
 
     """
 
@@ -119,6 +134,8 @@ class SplitDone:
     targets: Mapping[str, Scores] = field(default_factory=dict)
     failed: tuple[CaseFailed, ...] = ()
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    origins: Mapping[str, Scores] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the scores under the keys of ``tmca evaluate --json``; per target below "targets" where there are."""
@@ -126,6 +143,9 @@ class SplitDone:
         values["ci95"] = {name: list(interval) for name, interval in self.intervals.items()}
         if self.targets:
             values["targets"] = {target: asdict(scores) for target, scores in self.targets.items()}
+        if self.origins:
+            values["origins"] = {origin: asdict(scores) for origin, scores in self.origins.items()}
+        values.update(self.more)
         if self.failed:
             values["left_out"] = [failed.case.id for failed in self.failed]
         return values
@@ -140,6 +160,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     leave_out_unreadable: bool = False,
+    more: More = NOTHING_MORE,
 ) -> Iterator[CaseDone | CaseFailed | SplitDone]:
     """Predict and score every case; close the iterator to stop.
 
@@ -162,6 +183,8 @@ def evaluate(
     leave_out_unreadable : bool
         Whether a case that cannot be read is left out and named in ``SplitDone.failed``. By default the split ends in
         an error that names all of them.
+    more : More
+        What to measure beside Dice and IoU.
 
     Yields
     ------
@@ -179,14 +202,16 @@ def evaluate(
     plan = {name: spread(dataset.split(name), limit) for name in splits or dataset.splits}
     _refuse_missing_references(dataset.folder, plan)
     texts = {name: choose_reports(cases, reports, seed=seed) for name, cases in plan.items()}
+    floor = MeanMasks(dataset.split("train")) if more.floors and "train" in dataset.splits else None
     done, total = 0, sum(len(cases) for cases in plan.values())
     for name, cases in plan.items():
         scored: list[CaseDone] = []
         failed: list[CaseFailed] = []
-        for case, outcome in _outcomes(predictor, cases, texts[name]):
+        for case, outcome in _outcomes(predictor, cases, texts[name], more, floor):
             done += 1
             if isinstance(outcome, _Outcome):
-                scored.append(CaseDone(case, outcome.score, outcome.confidence, outcome.agreement, done, total))
+                told, o = texts[name][case.id], outcome
+                scored.append(CaseDone(case, o.score, o.confidence, o.agreement, done, total, told, o.more))
                 yield scored[-1]
             else:
                 failed.append(CaseFailed(case, outcome, done, total))
@@ -194,7 +219,14 @@ def evaluate(
         if failed and not (leave_out_unreadable and scored):
             raise _unreadable(dataset.folder, failed)
         intervals = bootstrap_intervals([e.score for e in scored], [e.case.patient for e in scored])
-        yield SplitDone(name, *_summarise(scored), tuple(failed), intervals)
+        yield SplitDone(
+            name,
+            *_summarise(scored),
+            tuple(failed),
+            intervals,
+            _per_origin(scored),
+            _summarise_more(scored, more) if more else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -202,6 +234,7 @@ class _Outcome:
     score: CaseScore
     confidence: float
     agreement: float | None
+    more: CaseMore | None
 
 
 def spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
@@ -212,28 +245,61 @@ def spread(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
 
 
 def _outcomes(
-    predictor: Predictor, cases: Sequence[Case], texts: Mapping[str, str | None]
+    predictor: Predictor,
+    cases: Sequence[Case],
+    texts: Mapping[str, str | None],
+    more: More,
+    floor: MeanMasks | None,
 ) -> Iterator[tuple[Case, _Outcome | CaseError]]:
     """Yield every case with its score, or with the reason why it has none; neighbours share one image's features."""
     image: Path | None = None
+    scan: Scan | None = None
     for case in cases:
         try:
-            if case.image != image:
-                predictor.set_scan(read_scan(case.image))
+            if scan is None or case.image != image:
+                scan = read_scan(case.image)
+                predictor.set_scan(scan)
                 image = case.image
-            outcome: _Outcome | CaseError = _score(predictor, case, texts[case.id])
+            outcome: _Outcome | CaseError = _score(predictor, scan, case, texts[case.id], more, floor)
         except (StudyReadError, GeometryError, DatasetError) as error:
             outcome = error
         yield case, outcome
 
 
-def _score(predictor: Predictor, case: Case, text: str | None) -> _Outcome:
-    report = None if text is None else parse_report(f"{case.instruction} {text}".strip())
+def _score(
+    predictor: Predictor, scan: Scan, case: Case, text: str | None, more: More, floor: MeanMasks | None
+) -> _Outcome:
+    report = told_report(case, text)
     stated_half = None if report is None else stated_half_of_picture(report, case.side_convention)
     reference = read_reference(case)
     segmentation = predictor.predict(report)
     score = score_case(mask_on_grid(segmentation, reference.shape), reference, stated_half)
-    return _Outcome(score, segmentation.confidence, segmentation.agreement)
+    measured = None
+    if more:
+        measured = measure_case(
+            more,
+            floor,
+            case,
+            segmentation,
+            report,
+            on_grid(segmentation.probability, reference.shape),
+            on_grid(segmentation.image_only_probability, reference.shape) >= segmentation.threshold,
+            reference,
+            _spacing_on_grid(scan, reference.shape),
+        )
+    return _Outcome(score, segmentation.confidence, segmentation.agreement, measured)
+
+
+def told_report(case: Case, text: str | None) -> Report | None:
+    """Return what the network is told of a case: its instruction and a text; ``None`` for image-only mode."""
+    return None if text is None else parse_report(f"{case.instruction} {text}".strip())
+
+
+def _spacing_on_grid(scan: Scan, shape: tuple[int, ...]) -> tuple[float, ...] | None:
+    """Return the spacing of another grid over the same picture."""
+    if scan.spacing_mm is None:
+        return None
+    return tuple(step * a / b for step, a, b in zip(scan.spacing_mm, scan.shape, shape, strict=True))
 
 
 def mask_on_grid(segmentation: Segmentation, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -254,17 +320,23 @@ def mask_on_grid(segmentation: Segmentation, shape: tuple[int, ...]) -> NDArray[
         If one is a picture and the other a volume, or two volumes differ in shape.
 
     """
-    found = segmentation.logits.shape
-    if found == shape:
+    if segmentation.logits.shape == shape:
         return segmentation.mask.astype(bool)
+    return on_grid(segmentation.probability, shape) >= segmentation.threshold
+
+
+def on_grid(probability: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a probability on another grid that covers the same picture; errors are those of `mask_on_grid`."""
+    found = probability.shape
+    if found == shape:
+        return probability
     if len(found) != 2 or len(shape) != 2:
         raise GeometryError(
             f"Reference: expected shape {found} like the scan, got {shape}.",
             hint="Resample the reference to the scan's grid.",
         )
     height, width = shape
-    probability = Image.fromarray(segmentation.probability).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(probability) >= segmentation.threshold
+    return np.asarray(Image.fromarray(probability).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _summarise(scored: Sequence[CaseDone]) -> tuple[Scores, dict[str, Scores]]:
@@ -272,6 +344,19 @@ def _summarise(scored: Sequence[CaseDone]) -> tuple[Scores, dict[str, Scores]]:
     names = sorted({event.case.target for event in scored})
     per_target = {name: Scores.of(e.score for e in scored if e.case.target == name) for name in names if any(names)}
     return Scores.of(event.score for event in scored), per_target
+
+
+def _per_origin(scored: Sequence[CaseDone]) -> dict[str, Scores]:
+    names = sorted({event.case.origin for event in scored})
+    if len(names) < 2:
+        return {}
+    return {name: Scores.of(e.score for e in scored if e.case.origin == name) for name in names}
+
+
+def _summarise_more(scored: Sequence[CaseDone], more: More) -> dict[str, Any]:
+    measured = [event.more for event in scored if event.more is not None]
+    confidence, dice = [event.confidence for event in scored], [event.score.dice for event in scored]
+    return summarise_more(measured, confidence, dice, more.tolerance)
 
 
 def _refuse_missing_references(folder: Path, plan: Mapping[str, Sequence[Case]]) -> None:

@@ -1,7 +1,8 @@
 """Train a network: a generator of events, readable like a protocol.
 
 Chance enters through the seed, the epoch and the batch number alone, so a training that was killed and resumed ends in
-the same weights as one that was not (bit for bit on a CPU with the same number of threads).
+the same weights as one that was not (bit for bit on a CPU with the same number of threads). Under torchrun, the batch
+is shared out among the processes and the loss stays that of the whole batch.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tmca_core.metrics import CaseScore, Scores, score_case
 from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny
 from tmca_core.model.checkpoint import find_model, load_model, read_manifest, save_model
 from tmca_core.model.hub import PretrainedSource
+from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
 from tmca_core.recipes.training_state import STATE, Progress, load_state, save_state
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ FIRST_PHANTOM_SEED = 1_000_000
 
 
 class TrainingStopped(TmcaError):
-    """The loss is no number any more; the last checkpoint still is."""
+    """The loss is no number any more, or another process is gone; the last checkpoint is kept."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,33 @@ def train(config: TrainConfig) -> Iterator[TrainEvent]:
     DatasetError, CheckpointError, ConfigError, DeviceError
         Before anything is trained, where something is missing.
     TrainingStopped
-        If the loss becomes NaN or infinite; the last checkpoint stays.
+        If the loss becomes NaN or infinite, or another process ends; the last checkpoint stays.
 
     """
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    torch.manual_seed(config.run.seed)
     device = choose_device(config.run.device)
+    with joined_processes(device) as processes:
+        try:
+            yield from _train(config, processes.device(device), processes)
+        except RuntimeError as error:
+            if processes.count == 1 or not is_lost_process(error):
+                raise
+            raise TrainingStopped(
+                f"Process {processes.rank} of {processes.count}: another process ended; the last checkpoint is kept.",
+                hint="See what that process said, and start all of them again with --resume.",
+            ) from error
+
+
+def _train(config: TrainConfig, device: torch.device, processes: Processes) -> Iterator[TrainEvent]:
+    torch.manual_seed(config.run.seed)
     model, architecture = build_model(config.model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
     model.to(device)
+    processes.prepare(model)
     train_samples, val_samples = _read_all(config, architecture)
-    run = _Run(config, model, architecture, device, train_samples, val_samples)
+    processes.require_even(config.schedule.batch_size, len(train_samples))
+    run = _Run(config, model, architecture, device, train_samples, val_samples, processes)
     yield SamplesRead(
         num_train=len(train_samples) - config.data.phantoms,
         num_val=len(run.val_samples),
@@ -149,9 +166,9 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     if config.start_from:
         model, architecture, _ = load_model(find_model(config.start_from))
         return model, architecture
-    if config.size == "tiny":
-        return build_tmca_tiny()
     parts: dict[str, Any] = {"enhancement": config.enhancement, "alignment": config.alignment}
+    if config.size == "tiny":
+        return build_tmca_tiny(**parts)
     text = PretrainedSource(config.text_encoder, config.text_revision)
     if config.size == "compact":
         if not config.text_encoder:
@@ -236,8 +253,10 @@ class _Run:
         device: torch.device,
         train_samples: list[Sample],
         val_samples: dict[str, list[Sample]],
+        processes: Processes,
     ) -> None:
         self.config, self.model, self.architecture, self.device = config, model, architecture, device
+        self.processes = processes
         self.train_samples, self.more_val_samples = train_samples, dict(val_samples)
         self.val_samples = self.more_val_samples.pop(config.data.folder.name)
         self.teller = Teller(train_samples, config.telling)
@@ -259,8 +278,9 @@ class _Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / STATE).exists():
             return load_state(self.folder / STATE, self.resolved, self.model, self.ema, self.optimizer)
-        with atomic_write(self.folder / "config.json") as file:
-            file.write(self.config.model_dump_json(indent=2).encode())
+        if self.processes.is_first:
+            with atomic_write(self.folder / "config.json") as file:
+                file.write(self.config.model_dump_json(indent=2).encode())
         return Progress()
 
     def epoch(self) -> Iterator[StepDone]:
@@ -290,9 +310,12 @@ class _Run:
     def _step(self, samples: list[Sample]) -> float:
         config, progress = self.config, self.progress
         generator = torch.Generator().manual_seed(config.run.seed * 1_000_003 + progress.step)
-        batch = collate(samples, config.schedule.image_size(progress.epoch))
-        images, masks, mirrored = augment(batch.images, batch.masks, config.augment, generator)
-        told = self.teller.tell(samples, mirrored, generator)
+        rows = self.processes.rows(len(samples))
+        batch = collate(samples[rows], config.schedule.image_size(progress.epoch))
+        images, masks, mirrored = augment(
+            batch.images, batch.masks, config.augment, generator, total=len(samples), rows=rows
+        )
+        told = self.teller.tell(samples, mirrored, generator)[rows]
         masks[[one.is_denied for one in told]] = 0.0
 
         self.model.train()
@@ -305,7 +328,7 @@ class _Run:
             output = self.model(images, tokens)
         is_own = torch.tensor([one.is_own for one in told], device=self.device)
         loss = self.model.loss(output, masks.to(self.device), is_own).total
-        value = float(loss.detach())
+        value = self.processes.mean(loss.detach())
         if not math.isfinite(value):
             raise TrainingStopped(
                 f"The loss became {value} at step {progress.step}; the last checkpoint is kept.",
@@ -313,6 +336,7 @@ class _Run:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.average_gradients(self.model)
         clip_grad_norm_(self.model.parameters(), config.schedule.gradient_clip)
         self.optimizer.step()
         self.ema.update_parameters(self.model)
@@ -322,11 +346,8 @@ class _Run:
         """Validate, keep the weights when they are the best so far, and log."""
         started, progress, schedule = time.perf_counter(), self.progress, self.config.schedule
         size = schedule.image_size(progress.epoch)
-        given, without = validate(self._averaged, self.val_samples, self.device, schedule.batch_size, size)
-        more = {
-            name: validate(self._averaged, samples, self.device, schedule.batch_size, size)[0].dice_mean
-            for name, samples in self.more_val_samples.items()
-        }
+        given, without = self._validate(self.val_samples, size)
+        more = {name: self._validate(samples, size)[0].dice_mean for name, samples in self.more_val_samples.items()}
         score = given.dice_mean
         if progress.epoch and size != schedule.image_size(progress.epoch - 1):
             progress.best_score = -1.0  # scores at another size do not compare
@@ -347,11 +368,17 @@ class _Run:
         )
         progress.log.append(vars(done))
         progress.epoch, progress.batch, progress.running = progress.epoch + 1, 0, {}
-        if is_best:
+        if is_best and self.processes.is_first:
             self._save_weights(done)
         self._save_state()
-        self._write_log()
+        if self.processes.is_first:
+            self._write_log()
+        self.processes.wait()
         return done
+
+    def _validate(self, samples: Sequence[Sample], size: int) -> tuple[Scores, Scores]:
+        batch_size = self.config.schedule.batch_size
+        return validate(self._averaged, samples, self.device, batch_size, size, self.processes)
 
     def _save_weights(self, done: EpochDone) -> None:
         run, data = self.config.run, self.config.data
@@ -374,7 +401,8 @@ class _Run:
         )
 
     def _save_state(self) -> None:
-        save_state(self.folder / STATE, self.resolved, self.progress, self.model, self.ema, self.optimizer)
+        if self.processes.is_first:
+            save_state(self.folder / STATE, self.resolved, self.progress, self.model, self.ema, self.optimizer)
 
     def _write_log(self) -> None:
         with atomic_write(self.folder / "log.jsonl") as file:
@@ -393,10 +421,19 @@ class _Run:
 
 
 def validate(
-    model: Tmca, samples: Sequence[Sample], device: torch.device, batch_size: int, image_size: int
+    model: Tmca,
+    samples: Sequence[Sample],
+    device: torch.device,
+    batch_size: int,
+    image_size: int,
+    processes: Processes = ALONE,
 ) -> tuple[Scores, Scores]:
-    """Return the scores of a network on samples at ``image_size``: with their reports, and without any."""
+    """Return the scores of a network on samples at ``image_size``: with their reports, and without any.
+
+    Several processes share the samples and all return the scores of all.
+    """
     model.eval()
+    samples = samples[processes.rank :: processes.count]
     given: list[CaseScore] = []
     without: list[CaseScore] = []
     with torch.inference_mode():
@@ -409,7 +446,7 @@ def validate(
                 masks = (model.decode(features, embedding).logits >= 0).cpu()
                 for prediction, reference in zip(masks[:, 0].numpy(), batch.masks[:, 0].numpy(), strict=True):
                     scores.append(score_case(prediction, reference >= 0.5))
-    return Scores.of(given), Scores.of(without)
+    return Scores.of(processes.interleave(given)), Scores.of(processes.interleave(without))
 
 
 def _without_paths(config: TrainConfig) -> dict[str, Any]:

@@ -68,11 +68,14 @@ class SidePolicy:
         What the targets say about the pictures; ``None`` where no known word stands in them.
     notes : tuple of str
         What the user should know about the decision.
+    unstated : str
+        What "left" means where no column says it: "patient" or "picture"; "" is what the pictures call for.
 
     """
 
     pictures: SideConvention | None
     notes: tuple[str, ...] = ()
+    unstated: str = ""
 
     def convert(self, row: dict[str, str]) -> tuple[str, SideConvention]:
         """Return the row's text in the project's convention, and that convention.
@@ -80,9 +83,10 @@ class SidePolicy:
         A text that uses the picture's side of a radiograph is swapped; all others stay as they are.
         """
         pictures = self.pictures or SideConvention.PATIENT
-        if not row.get(COLUMN):
+        word = row.get(COLUMN) or self.unstated
+        if not word:
             return row["text"], pictures
-        stated = SideConvention(row[COLUMN].lower())
+        stated = SideConvention(word.lower())
         if stated is SideConvention.PICTURE and self.pictures is SideConvention.PATIENT:
             return swap_sides(row["text"]), SideConvention.PATIENT
         return row["text"], stated
@@ -114,6 +118,34 @@ def decide_sides(table: Path, rows: Sequence[dict[str, str]]) -> SidePolicy:
         guess = f"Sides: the targets do not say what 'left' means; the patient's side is taken. A column '{COLUMN}' "
         return SidePolicy(None, (guess + "with 'patient' or 'picture' would say it.",))
     return SidePolicy(pictures, (f"Sides: 'left' in these texts is read as the {_whose(pictures)} left.",))
+
+
+def decide_described_sides(table: Path, rows: Sequence[dict[str, str]]) -> SidePolicy:
+    """Decide for texts that were written by looking at the picture, in the manner of LViT: "left" is the picture's left.
+
+    Where their words say that the picture shows a patient ("lung", "brain"), they are turned to the patient's side. A
+    column `COLUMN` overrules.
+
+    Raises
+    ------
+    DatasetError
+        If that column holds something else than "patient" or "picture".
+
+    """
+    _check_column(table, rows)
+    found = [_kinds(row["text"]) for row in rows]
+    of_patients, of_pictures = (
+        sum(kinds == {kind} for kinds in found) for kind in (SideConvention.PATIENT, SideConvention.PICTURE)
+    )
+    pictures = SideConvention.PATIENT if of_patients > of_pictures else SideConvention.PICTURE
+    stated = SideConvention.PICTURE.value
+    if pictures is SideConvention.PATIENT:
+        note = "'left' in these texts was taken for the left of the picture, and they were turned to the patient's side"
+    elif of_pictures:
+        note = "'left' in these texts is read as the picture's left"
+    else:
+        note = "the texts do not say what the pictures show; 'left' is read as the picture's left"
+    return SidePolicy(pictures, (f"Sides: {note}.",), stated)
 
 
 def _check_column(table: Path, rows: Sequence[dict[str, str]]) -> None:

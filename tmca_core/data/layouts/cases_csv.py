@@ -1,6 +1,6 @@
 """The layout of one table: ``cases.csv`` with a row per case, and the files it points at.
 
-Needed columns: ``id, image, mask, text, split``. Known columns: ``target, patient, side_convention``. Paths are
+Needed columns: ``id, image, mask, text, split``. Known columns: ``target, patient, side_convention, text_origin``. Paths are
 relative to the folder. One image may stand in several rows, one per target; an empty ``mask`` cell says that nobody
 drew a reference. Other columns are left alone.
 
@@ -71,6 +71,7 @@ def _case(folder: Path, row: dict[str, str], policy: SidePolicy, *, names_target
         patient=row.get("patient", "") or row["id"],
         side_convention=convention,
         instruction=f"Target: {target}." if names_target and target else "",
+        origin=row.get("text_origin", ""),
     )
 
 

@@ -7,11 +7,11 @@ cases); they are turned to the patient's side here, once, at reading.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from tmca_core.data.case import Case, Dataset
 from tmca_core.data.layouts._common import IMAGE_SUFFIXES, Layout, refuse_missing
+from tmca_core.data.layouts._described import patient_of
 from tmca_core.data.table import count, name_some, refuse_duplicates
 from tmca_core.errors import DatasetError
 from tmca_core.report import read_report, swap_sides
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDERS = ("images", "masks", "reports")
-_BIMCV_ID = re.compile(r"^cxr_(?P<patient>s\d+)-e\d+-r\d+$")
 
 
 def detects(folder: Path) -> bool:
@@ -98,15 +97,9 @@ def _case(folder: Path, case_id: str, split: str, image: Path) -> Case:
         text=swap_sides(read_report(folder / "reports" / f"{case_id}.txt")),
         split=split,
         target="",
-        patient=_patient(case_id),
+        patient=patient_of(case_id),
         side_convention=SideConvention.PATIENT,
     )
-
-
-def _patient(case_id: str) -> str:
-    """Return the patient: the ``s10505`` of ``cxr_s10505-e21208-r1``, else the id itself."""
-    found = _BIMCV_ID.match(case_id)
-    return found["patient"] if found else case_id
 
 
 def _notes(images: dict[str, Path], split_of: dict[str, str]) -> tuple[str, ...]:
