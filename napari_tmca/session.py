@@ -95,7 +95,7 @@ class Session:
 
     def __init__(self, viewer: Viewer) -> None:
         settings = read_settings()
-        self.model, self.device = settings.model, settings.device
+        self.model, self.device = _in_use(settings.model), settings.device
         self.state: State = "idle"
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
@@ -496,6 +496,14 @@ class Session:
         self._say(message)
         if future is not None:
             future.set_exception(error)
+
+
+def _in_use(chosen: str) -> str:
+    """Return the model of the preferences, or what was put in use in the place of the shipped one."""
+    from tmca_core.model.checkpoint import DEFAULT_MODEL
+    from tmca_core.model.store import model_in_use
+
+    return model_in_use() if chosen == DEFAULT_MODEL else chosen
 
 
 def _free_name(viewer: Viewer, name: str) -> str:

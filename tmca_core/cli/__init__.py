@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, evaluate, finetune, installed, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -26,11 +26,12 @@ for command in (
     evaluate.evaluate,
     train.train,
     calibrate.calibrate,
-    installed.models,
+    finetune.finetune,
     installed.doctor,
     phantom.phantom,
 ):
     app.command()(command)
+app.add_typer(installed.models)
 
 
 def main(arguments: Sequence[str] | None = None) -> Never:
