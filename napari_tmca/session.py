@@ -124,6 +124,11 @@ class Session:
         viewer.layers.events.removed.connect(self._on_layers_changed)
         viewer.layers.events.inserted.connect(self._on_layers_changed)
 
+    def choose_model(self, model: str) -> None:
+        """Segment with another model from now on; a name or a folder."""
+        self.model = model
+        self.state_changed.emit()
+
     # --- scan and report ---------------------------------------------------------------------------------------------
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, evaluate, finetune, installed, phantom, predict, train
+from tmca_core.cli import calibrate, evaluate, finetune, installed, learning, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -27,10 +27,12 @@ for command in (
     train.train,
     calibrate.calibrate,
     finetune.finetune,
+    learning.simulate,
     installed.doctor,
     phantom.phantom,
 ):
     app.command()(command)
+app.command("next")(learning.next_cases)
 app.add_typer(installed.models)
 
 

@@ -15,7 +15,7 @@ from tmca_core.terminal import ProgressLine, format_bytes, format_duration, form
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tmca_core.recipes.compare import Comparison
+    from tmca_core.recipes.before_after import Comparison
     from tmca_core.recipes.finetune import FinetuneConfig
 
 CONTROL = "control"
@@ -24,7 +24,9 @@ _POLL_S = 0.2
 
 def finetune(
     data: Annotated[Path, typer.Option("--data", help="Data folder of corrected cases, of any layout.")],
-    model: Annotated[str, typer.Option("--model", help="The model to learn on; by default the one in use.")] = "default",
+    model: Annotated[
+        str, typer.Option("--model", help="The model to learn on; by default the one in use.")
+    ] = "default",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the new model; by default beside the installed ones.")
     ] = None,
@@ -42,7 +44,8 @@ def finetune(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a case that cannot be used.")] = False,
     use_if_better: Annotated[bool, typer.Option("--use-if-better", help="Use the new model if it is better.")] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting of the recipe. Repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting of the recipe. Repeatable."),
     ] = None,
     device: DeviceOption = Device.AUTO,
     events_json: Annotated[bool, typer.Option("--events-json", help="Print every event as a line of JSON.")] = False,
@@ -55,7 +58,7 @@ def finetune(
     from tmca_core.data.corrected import FolderSource
     from tmca_core.recipes.finetune import FinetuneFinished, event_as_json
 
-    config = _config(
+    config = make_config(
         _chosen_out(out, model),
         settings or [],
         model=model,
@@ -86,7 +89,8 @@ def _chosen_out(out: Path | None, model: str) -> Path:
     return out if out is not None else models_folder() / next_name(read_manifest(find_model(model)).name)
 
 
-def _config(out: Path, settings: list[str], **values: Any) -> "FinetuneConfig":
+def make_config(out: Path, settings: list[str], **values: Any) -> "FinetuneConfig":
+    """Return the recipe's configuration; a key or value that it does not take is a ConfigError."""
     from pydantic import ValidationError
 
     from tmca_core.errors import ConfigError

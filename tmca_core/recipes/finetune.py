@@ -30,9 +30,9 @@ from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
-from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, read_manifest, save_model
+from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, save_model
 from tmca_core.model.store import save_adapter
-from tmca_core.recipes.compare import Comparison, compare, mean_dice, score_per_case
+from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.lessons import SNAPSHOT, Snapshot, draw_lessons, read_snapshot, take_snapshot, write_snapshot
 from tmca_core.recipes.train import (
     StepDone,
@@ -220,9 +220,7 @@ def _finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneE
     yield run.publish()
 
 
-def _snapshot(
-    config: FinetuneConfig, source: CaseSource, architecture: TmcaArchitecture, info: ModelInfo
-) -> Snapshot:
+def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArchitecture, info: ModelInfo) -> Snapshot:
     path = config.out / RUN / SNAPSHOT
     if path.exists():
         snapshot = read_snapshot(path)

@@ -238,9 +238,7 @@ def _from_folder(folder: Path, split: str, limit: int, preprocess: PreprocessArc
         yield Lesson(case.id, case.patient, sample, torch.zeros_like(sample.mask), kind="replay", half=half)
 
 
-def _restored(
-    entry: dict[str, Any], image: torch.Tensor, mask: torch.Tensor, painted: torch.Tensor
-) -> Lesson:
+def _restored(entry: dict[str, Any], image: torch.Tensor, mask: torch.Tensor, painted: torch.Tensor) -> Lesson:
     report = tuple(entry["report"])
     sample = Sample(
         image,

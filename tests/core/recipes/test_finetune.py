@@ -19,7 +19,7 @@ from tmca_core.model.checkpoint import read_manifest, save_model
 from tmca_core.model.tmca import Tmca
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
-from tmca_core.recipes.compare import compare
+from tmca_core.recipes.before_after import compare
 from tmca_core.recipes.finetune import (
     BatchHalved,
     CasesTaken,
