@@ -75,7 +75,7 @@ def trained_tensors(model: nn.Module) -> dict[str, NDArray[np.float16]]:
         if parameter.requires_grad:
             for part, suffix in (("down", _DOWN), ("up", _UP)):
                 name = name.replace(f"{_PARAMETRIZED}.{part}", f".weight{suffix}")
-            tensors[name] = np.ascontiguousarray(parameter.detach().float().cpu().numpy(), dtype=np.float16)
+            tensors[name] = np.array(parameter.detach().float().cpu().numpy(), np.float16, order="C")
     return tensors
 
 

@@ -61,6 +61,8 @@ def base(tmp_path_factory):
     model, architecture = build_tmca_tiny()
     for enhancement in model.decoder.enhancements:
         torch.nn.init.normal_(enhancement.gamma)
+    small = architecture.preprocess.model_copy(update={"image_size": 32})
+    architecture = architecture.model_copy(update={"preprocess": small})
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_model(model, architecture, folder, name="tiny", version="1")
     return folder
