@@ -48,6 +48,8 @@ class TrainingProcess:
     def start(cls, out: Path, arguments: Sequence[str]) -> TrainingProcess:
         """Start ``tmca finetune`` with these arguments, to write into ``out``.
 
+        What an unfinished training with the same arguments left there is continued, that of another is cleared away.
+
         Raises
         ------
         StudyWriteError
@@ -55,6 +57,8 @@ class TrainingProcess:
 
         """
         run = out / RUN
+        if _started_with(run) not in (None, list(arguments)) and not cls(out).is_running:
+            shutil.rmtree(run, ignore_errors=True)
         try:
             run.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-m", "tmca_core.cli", "finetune", *arguments, "--out", str(out)]
@@ -71,7 +75,7 @@ class TrainingProcess:
                 f"{out}: the training cannot be started there ({error.strerror}).", hint="Choose another folder."
             ) from error
         with atomic_write(run / PROCESS) as file:
-            file.write(json.dumps({"pid": process.pid}).encode())
+            file.write(json.dumps({"pid": process.pid, "arguments": list(arguments)}).encode())
         return cls(out, process)
 
     @classmethod
@@ -125,7 +129,9 @@ class TrainingProcess:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 os.kill(int(json.loads((self.out / RUN / PROCESS).read_text())["pid"]), signal.SIGTERM)
         if not (self.out / "manifest.json").exists():
-            shutil.rmtree(self.out, ignore_errors=True)
+            shutil.rmtree(self.out / RUN, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.out.rmdir()  # unless something else is in it
 
     def complaint(self) -> str:
         """Return what the process said when it failed, or that it was ended from outside."""
@@ -135,3 +141,11 @@ class TrainingProcess:
             lines = []
         said = [line.partition(": ")[2] for line in lines if line.startswith(("error: ", "hint: "))]
         return " ".join(said) or "The training was ended from outside. Start continues where it was."
+
+
+def _started_with(run: Path) -> list[str] | None:
+    try:
+        arguments: list[str] = json.loads((run / PROCESS).read_text(encoding="utf-8"))["arguments"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return arguments

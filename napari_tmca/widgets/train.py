@@ -63,7 +63,7 @@ class TrainWidget(QWidget):
         self.start, self.pause = QPushButton("Start"), QPushButton("Pause")
         self.stop, self.cancel = QPushButton("Stop, keep best"), QPushButton("Cancel")
         self.pause.setCheckable(True)
-        self.status = _label("")
+        self.status, self.notes = _label(""), _label("")
         self.plots = _Plots()
         self.verdict = _label("")
         self.table = QTableWidget(0, 6)
@@ -117,7 +117,8 @@ class TrainWidget(QWidget):
             self.status.setText(report_error(error))
             return
         self.result = None
-        self.verdict.setText("")
+        for label in (self.verdict, self.notes):
+            label.setText("")
         self.table.setRowCount(0)
         self.plots.clear()
         self.status.setText("Starting: the cases are read\u2026")
@@ -176,6 +177,7 @@ class TrainWidget(QWidget):
         for button in (self.start, self.pause, self.stop, self.cancel):
             buttons.addWidget(button)
         layout.addLayout(buttons)
+        layout.addWidget(self.notes)
         layout.addWidget(self.status)
         layout.addWidget(self.plots, stretch=1)
         layout.addWidget(self.verdict)
@@ -268,11 +270,9 @@ class TrainWidget(QWidget):
         kind = event["event"]
         if kind == "CasesTaken":
             self.plots.start(event["dice_before"], event["reference_before"], has_held_out=event["num_held_out"] > 0)
-            self.status.setText(
-                "\n".join(
-                    [f"{event['num_train']} cases to learn from, {event['num_held_out']} held out.", *event["notes"]]
-                )
-            )
+            resumed = f" Continued at step {event['resumed_at_step']}." if event["resumed_at_step"] else ""
+            counts = f"{event['num_train']} cases to learn from, {event['num_held_out']} held out.{resumed}"
+            self.notes.setText("\n".join([counts, *event["notes"]]))
         elif kind == "StepDone":
             self.plots.add_loss(event["step"], event["loss"])
             if not self.pause.isChecked() and self.stop.isEnabled():

@@ -1,5 +1,6 @@
 """`tmca finetune`: corrected cases in, a new version of a model out, with before and after on cases set aside."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -134,7 +135,9 @@ def _controlled(config: "FinetuneConfig", source: Any) -> "Iterator[Any]":
     finally:
         events.close()
         control.unlink(missing_ok=True)
-    shutil.rmtree(config.out, ignore_errors=True)  # nothing but this run is in it: a model would have been refused
+    shutil.rmtree(config.out / RUN, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        config.out.rmdir()  # unless something else is in it
 
 
 def _read(control: Path) -> str:

@@ -175,7 +175,7 @@ def export_model(name: str, out: Path) -> Path:
             with atomic_write(out) as file:
                 file.write((info.folder / ADAPTER).read_bytes())
         else:
-            shutil.copytree(info.folder, out, ignore=shutil.ignore_patterns("run", BASE_HINT, ".*"))
+            shutil.copytree(info.folder, out, ignore=shutil.ignore_patterns("run", "comparison.json", BASE_HINT, ".*"))
     except OSError as error:
         raise StudyWriteError(f"{out}: cannot be written ({error.strerror}).", hint="Choose another place.") from error
     return out
