@@ -12,7 +12,7 @@ from tmca_core.model.checkpoint import models_folder
 from tmca_core.model.store import import_model, model_in_use
 from tmca_core.phantom import make_phantom
 
-TIMEOUT_MS = 120_000
+TIMEOUT_MS = 200_000
 
 
 @pytest.fixture

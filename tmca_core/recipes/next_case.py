@@ -1,8 +1,8 @@
 """Which case to correct next: the one that teaches most, the next in order, or any.
 
-What a case may teach is guessed from three things, each as its rank among the cases, so that no unit outweighs
-another: how unsure the mask is, how far the mask moves when the report is taken away, and how far the picture lies
-from everything learned from so far (k-center: the farthest first, then the farthest from those chosen).
+What a case may teach is guessed from how unsure the mask is and how far it moves when the report is taken away, each
+as its rank among the cases, times how far the picture lies from everything learned from and chosen so far (k-center):
+a twin of a chosen case teaches nothing, however unsure it is.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def choose(
     distance = _nearest(features, np.stack(list(learned)) if learned else centre[None])
     chosen: list[int] = []
     for _ in range(min(count, len(seen))):
-        gain = unsure + disagrees + _ranks(distance)
+        gain = (0.5 + unsure + disagrees) * distance / max(float(distance.max()), 1e-12)
         gain[chosen] = -np.inf
         best = int(np.argmax(gain))
         chosen.append(best)

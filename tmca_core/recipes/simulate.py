@@ -114,7 +114,7 @@ def correct(
         strokes += 1
         pixels += int(stroke.sum())
         after = (current | stroke) if is_missing else (current & ~stroke)
-        if dice(after, reference) > dice(current, reference):
+        if np.count_nonzero(after ^ reference) < np.count_nonzero(current ^ reference):
             current, painted = after, painted | stroke
     return Correction(current, painted, strokes, pixels)
 
@@ -166,7 +166,7 @@ def simulate(
             drawn = predictor.predict(parse_report(f"{case.instruction} {case.text}".strip())).mask.astype(bool)
             learned.append(predictor.pooled_features())
             made = correct(drawn, case.mask, rng, error_px=error_px)
-            done.append(replace(case, mask=made.mask, painted=made.painted))
+            done.append(replace(case, mask=made.mask, painted=made.painted, is_approved=True))
             before, after = dice(drawn, case.mask), dice(made.mask, case.mask)
             row = CaseCorrected(len(done), case.id, model, before, after, made.num_strokes, made.num_pixels)
             rows.append(row)
