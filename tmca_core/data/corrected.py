@@ -204,7 +204,10 @@ def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False) -> Ta
     left_out: list[UnusableCase] = []
     for item in source.read():
         checked = _check(item) if isinstance(item, CorrectedCase) else item
-        (cases if isinstance(checked, CorrectedCase) else left_out).append(checked)  # type: ignore[arg-type]
+        if isinstance(checked, CorrectedCase):
+            cases.append(checked)
+        else:
+            left_out.append(checked)
     reasons = "; ".join(f"{case.id}: {case.reason}" for case in left_out[:3])
     if left_out and (strict or not cases):
         raise DatasetError(

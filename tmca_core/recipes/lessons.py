@@ -190,7 +190,7 @@ def _lessons(case: CorrectedCase, preprocess: PreprocessArchitecture) -> Iterato
     window = intensity_window(case.scan.pixels, preprocess)
     painted = np.zeros(case.mask.shape, bool) if case.painted is None else case.painted
     for z in _slices(case):
-        at = slice(None) if z is None else z
+        at: slice | int = slice(None) if z is None else z
         scan = replace(case.scan, pixels=np.asarray(case.scan.pixels)[at], **_flat(case.scan, z))
         sample = make_sample(scan, case.mask[at], case.text, preprocess, window)
         sample = replace(sample, instruction=case.instruction, target=case.target, source=0)
