@@ -95,7 +95,7 @@ class Session:
 
     def __init__(self, viewer: Viewer) -> None:
         settings = read_settings()
-        self.model, self.device = settings.model, settings.device
+        self.model, self.device = _in_use(settings.model), settings.device
         self.state: State = "idle"
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
@@ -123,6 +123,11 @@ class Session:
         self._worker.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layers_changed)
         viewer.layers.events.inserted.connect(self._on_layers_changed)
+
+    def choose_model(self, model: str) -> None:
+        """Segment with another model from now on; a name or a folder."""
+        self.model = model
+        self.state_changed.emit()
 
     # --- scan and report ---------------------------------------------------------------------------------------------
 
@@ -496,6 +501,14 @@ class Session:
         self._say(message)
         if future is not None:
             future.set_exception(error)
+
+
+def _in_use(chosen: str) -> str:
+    """Return the model of the preferences, or what was put in use in the place of the shipped one."""
+    from tmca_core.model.checkpoint import DEFAULT_MODEL
+    from tmca_core.model.store import model_in_use
+
+    return model_in_use() if chosen == DEFAULT_MODEL else chosen
 
 
 def _free_name(viewer: Viewer, name: str) -> str:

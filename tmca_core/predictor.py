@@ -205,6 +205,27 @@ class Predictor:
         distances = self._distances(image_only, embedding) if image_only else ()
         return self._assemble(self._scan, report, answers, image_only, distances, threshold, timings)
 
+    def pooled_features(self) -> NDArray[np.float32]:
+        """Return what the encoder sees in the scan, pooled to one vector of unit length: two coarsest levels, (C,).
+
+        Raises
+        ------
+        ValueError
+            If no scan is set.
+
+        """
+        if self._scan is None:
+            raise ValueError("set_scan before pooled_features")
+        slices = scan_slices(self._scan)
+        total: torch.Tensor | None = None
+        for first in range(0, len(slices), BATCH_SLICES):
+            features = self._features_of(range(first, min(first + BATCH_SLICES, len(slices))), slices)
+            for one in features.values():
+                pooled = torch.cat([normalize(x.float().mean(dim=(0, 2, 3)), dim=0) for x in one.levels[2:]])
+                total = pooled if total is None else total + pooled
+        vector: NDArray[np.float32] = normalize(total, dim=0).cpu().numpy()  # type: ignore[arg-type]  # one slice at least
+        return vector
+
     def _features_of(self, indices: range, slices: NDArray[np.generic]) -> dict[int, ImageFeatures]:
         missing = [i for i in indices if i not in self._features]
         fresh: dict[int, ImageFeatures] = {}

@@ -167,6 +167,10 @@ class TmcaWidget(QWidget):
         self._on_messages()
 
     def _on_state(self) -> None:
+        if self.model.value != self.session.model:  # chosen elsewhere: a model that was learned
+            with self.model.changed.blocked():
+                self.model.choices = _model_choices(self.session.model)
+                self.model.value = self.session.model
         running = self.session.state == "running"
         self.segment.setEnabled(not running and self.session.scan_layer is not None)
         self.segment.setText("Segmenting\u2026" if running else "Segment")

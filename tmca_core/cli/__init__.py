@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, compare, data, evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, compare, data, evaluate, finetune, installed, learning, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -27,12 +27,15 @@ for command in (
     compare.compare,
     train.train,
     calibrate.calibrate,
-    installed.models,
+    finetune.finetune,
+    learning.simulate,
     installed.doctor,
     phantom.phantom,
 ):
     app.command()(command)
 app.add_typer(data.data)
+app.command("next")(learning.next_cases)
+app.add_typer(installed.models)
 
 
 def main(arguments: Sequence[str] | None = None) -> Never:

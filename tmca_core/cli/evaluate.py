@@ -28,7 +28,7 @@ def evaluate(
         str,
         typer.Option("--reports", help="given, none, shuffled, side-swapped, reworded, all, or a FILE.csv: id,text."),
     ] = "given",
-    model: ModelOption = "tmca-compact",
+    model: ModelOption = "default",
     device: DeviceOption = Device.AUTO,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores here too.")] = None,
     cases_file: Annotated[

@@ -15,7 +15,9 @@ class Device(StrEnum):
     MPS = "mps"
 
 
-ModelOption = Annotated[str, typer.Option("--model", help="Name of an installed model, or a folder.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Name of an installed model, or a folder; default is the one in use.")
+]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 LayoutOption = Annotated[
     str,

@@ -21,7 +21,7 @@ def predict(
     report: Annotated[str | None, typer.Option("--report", help="The report, in quotes.")] = None,
     report_file: Annotated[Path | None, typer.Option("--report-file", help="A text file with the report.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Use the image alone.")] = False,
-    model: ModelOption = "tmca-compact",
+    model: ModelOption = "default",
     device: DeviceOption = Device.AUTO,
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0, max=1, help="Probability from which a pixel is target.")

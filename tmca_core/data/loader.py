@@ -86,12 +86,21 @@ def phantom_samples(seeds: Iterable[int], preprocess: PreprocessArchitecture) ->
         yield make_sample(phantom.scan, phantom.mask, phantom.report_text, preprocess)
 
 
-def make_sample(scan: Scan, mask: NDArray[np.bool_], text: str, preprocess: PreprocessArchitecture) -> Sample:
-    """Bring one image, its mask (Y, X) and its report to the training size."""
+def make_sample(
+    scan: Scan,
+    mask: NDArray[np.bool_],
+    text: str,
+    preprocess: PreprocessArchitecture,
+    window: tuple[float, float] | None = None,
+) -> Sample:
+    """Bring one image, its mask (Y, X) and its report to the training size.
+
+    ``window`` holds the lowest and highest intensity; a slice is shown in that of its volume.
+    """
     report = parse_report(text)
     size = preprocess.image_size
     return Sample(
-        image=_resize(_windowed(scan, preprocess), size),
+        image=_resize(_windowed(scan, window or intensity_window(scan.pixels, preprocess)), size),
         mask=_resize(torch.from_numpy(mask.astype(np.float32))[None], size).round().to(torch.uint8),
         report=tuple(report.sentences[i].text for i in report.used),
         facts=read_facts(report),
@@ -121,8 +130,8 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> list[int]:
     return [int(i) for i in torch.randperm(num_samples, generator=generator)]
 
 
-def _windowed(scan: Scan, preprocess: PreprocessArchitecture) -> Tensor:
-    low, high = intensity_window(scan.pixels, preprocess)
+def _windowed(scan: Scan, window: tuple[float, float]) -> Tensor:
+    low, high = window
     values = (scan.pixels.astype(np.float32) - low) / max(high - low, 1e-6)
     image = torch.from_numpy(np.clip(values, 0.0, 1.0) * 255.0)
     return image.permute(2, 0, 1) if scan.is_rgb else image[None]

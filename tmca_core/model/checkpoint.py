@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tmca_core.calibration import Calibration
 from tmca_core.errors import CheckpointError
+from tmca_core.model.adapter_file import ADAPTER
 from tmca_core.model.architecture import TmcaArchitecture
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class ModelInfo:
         What was measured, and what it was trained on.
     calibration : Calibration
         Fitted after training.
+    base : Mapping of str to str
+        Name, version and sha256 of the model that an adapter belongs to; empty for a model of its own.
 
     """
 
@@ -59,11 +62,12 @@ class ModelInfo:
     figures: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
+    base: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def weights_sha256(self) -> str:
         """Of the weights file."""
-        return self.sha256[WEIGHTS]
+        return self.sha256[ADAPTER if self.base else WEIGHTS]
 
 
 def models_folder() -> Path:
@@ -84,7 +88,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_model(model: str | Path) -> Path:
-    """Return the folder of a model given by name or by folder.
+    """Return the folder of a model given by name or by folder; "default" is the one in use.
 
     Raises
     ------
@@ -92,6 +96,10 @@ def find_model(model: str | Path) -> Path:
         If there is no such model, or a pickle is offered.
 
     """
+    if str(model) == "default":
+        from tmca_core.model.store import model_in_use
+
+        model = model_in_use()
     path = Path(model).expanduser()
     if path.suffix.lower() in _PICKLES:
         raise CheckpointError(
@@ -124,11 +132,14 @@ def read_manifest(folder: Path) -> ModelInfo:
             hint="Update napari-tmca to use this model.",
         )
     try:
+        base = {str(k): str(v) for k, v in manifest.get("base", {}).items()}
+        weights = ADAPTER if base else WEIGHTS
         return ModelInfo(
             name=str(manifest["name"]),
             version=str(manifest["version"]),
             folder=folder,
-            sha256={str(k): str(v) for k, v in manifest["sha256"].items()} | {WEIGHTS: manifest["sha256"][WEIGHTS]},
+            sha256={str(k): str(v) for k, v in manifest["sha256"].items()} | {weights: manifest["sha256"][weights]},
+            base=base,
             threshold=float(manifest.get("threshold", 0.5)),
             figures=manifest.get("figures", {}),
             training=manifest.get("training", {}),
@@ -159,6 +170,8 @@ def _with_metadata(folder: Path) -> ModelInfo:
     from tmca_core.model.metadata import METADATA, bundle_metadata
 
     info = read_manifest(folder)
+    if info.base:  # its architecture is its base's
+        return info
     with atomic_write(folder / METADATA) as file:
         file.write(json.dumps(bundle_metadata(info, _read_architecture(folder / CONFIG)), indent=2).encode())
     return info
@@ -173,7 +186,7 @@ def verify(info: ModelInfo) -> None:
         If a file is missing or its sha256 differs.
 
     """
-    for name in (CONFIG, VOCABULARY, WEIGHTS):
+    for name in (ADAPTER,) if info.base else (CONFIG, VOCABULARY, WEIGHTS):
         expected, found = info.sha256.get(name, "none"), sha256_of(info.folder / name)
         if found != expected:
             raise CheckpointError(
@@ -253,6 +266,8 @@ def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     """
     info = read_manifest(folder)
     verify(info)
+    if info.base:
+        return _load_adapted(info)
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -268,6 +283,17 @@ def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     _check_state(model.state_dict(), state, folder.name)
     model.load_state_dict(state)
     return model.eval(), architecture, info
+
+
+def _load_adapted(info: ModelInfo) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
+    """Load an adapter's base, which may be an adapter itself, and merge the adapter into it."""
+    from tmca_core.model.adapter import merge_adapter
+    from tmca_core.model.adapter_file import read_adapter
+    from tmca_core.model.store import find_base
+
+    model, architecture, _ = load_model(find_base(info))
+    merge_adapter(model, read_adapter(info.folder / ADAPTER)[0], info.name)
+    return model, architecture, info
 
 
 def program_version() -> str:

@@ -151,7 +151,13 @@ class Tmca(nn.Module):
             sums.append(foreground_sums(embeddings, share))
         return sums
 
-    def loss(self, output: TmcaOutput, targets: Tensor, is_own_report: Tensor | None = None) -> TmcaLoss:
+    def loss(
+        self,
+        output: TmcaOutput,
+        targets: Tensor,
+        is_own_report: Tensor | None = None,
+        pixel_weights: Tensor | None = None,
+    ) -> TmcaLoss:
         """Return the training loss of a batch.
 
         Parameters
@@ -162,9 +168,11 @@ class Tmca(nn.Module):
             0..1.
         is_own_report : Tensor of bool, shape (B,), optional
             False where the report is another case's: that pair takes no part in the alignment. All true by default.
+        pixel_weights : Tensor, shape (B, 1, H, W), optional
+            How much each pixel counts in the segmentation loss; 1 by default.
 
         """
-        segmentation = segmentation_loss(output.logits, targets)
+        segmentation = segmentation_loss(output.logits, targets, pixel_weights)
         soft = pixel = segmentation.new_zeros(())
         if self.alignment is not None and output.levels:
             embeddings = [level.pixel_embeddings for level in output.levels]

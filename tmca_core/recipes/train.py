@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tmca_core.data.case import Case
+    from tmca_core.metrics import Half
     from tmca_core.model.architecture import TmcaArchitecture
     from tmca_core.model.tmca import Tmca
     from tmca_core.recipes.train_config import ModelConfig, ScheduleConfig, TrainConfig
@@ -263,7 +264,7 @@ class _Run:
         schedule = config.schedule
         self.steps_per_epoch = max(len(train_samples) // schedule.batch_size, 1)
         self.num_steps = self.steps_per_epoch * schedule.num_epochs
-        self.optimizer = _optimizer(model, schedule)
+        self.optimizer = make_optimizer(model, schedule)
         self.ema = AveragedModel(model, multi_avg_fn=averaging(schedule.ema_decay), use_buffers=True)
         self.resolved = config.model_dump_json(exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
         self.folder, self.weights = config.run.out, config.run.out / config.run.name
@@ -432,21 +433,42 @@ def validate(
 
     Several processes share the samples and all return the scores of all.
     """
-    model.eval()
     samples = samples[processes.rank :: processes.count]
-    given: list[CaseScore] = []
-    without: list[CaseScore] = []
+    given, without = score_samples(
+        model, samples, ([s.sentences for s in samples], [()] * len(samples)), device, batch_size, image_size
+    )
+    return Scores.of(processes.interleave(given)), Scores.of(processes.interleave(without))
+
+
+def score_samples(
+    model: Tmca,
+    samples: Sequence[Sample],
+    tellings: Sequence[Sequence[tuple[str, ...]]],
+    device: torch.device,
+    batch_size: int,
+    image_size: int,
+    halves: Sequence[Half | None] | None = None,
+) -> list[list[CaseScore]]:
+    """Return, per telling (what is said of each sample), the score of every sample at ``image_size``.
+
+    ``halves`` holds the half of the picture that each report names, where the side is to be scored.
+    """
+    model.eval()
+    scores: list[list[CaseScore]] = [[] for _ in tellings]
+    stated = halves or [None] * len(samples)
     with torch.inference_mode():
         for first in range(0, len(samples), batch_size):
-            part = samples[first : first + batch_size]
-            batch = collate(part, image_size)
+            part = slice(first, first + batch_size)
+            batch = collate(samples[part], image_size)
             features = model.encode_image(standardise_batch(batch.images).to(device, memory_format=torch.channels_last))
-            for scores, reports in ((given, [sample.sentences for sample in part]), (without, [()] * len(part))):
-                embedding = model.encode_reports(model.tokenizer(reports).to(device))
+            for of_telling, told in zip(scores, tellings, strict=True):
+                embedding = model.encode_reports(model.tokenizer(told[part]).to(device))
                 masks = (model.decode(features, embedding).logits >= 0).cpu()
-                for prediction, reference in zip(masks[:, 0].numpy(), batch.masks[:, 0].numpy(), strict=True):
-                    scores.append(score_case(prediction, reference >= 0.5))
-    return Scores.of(processes.interleave(given)), Scores.of(processes.interleave(without))
+                for prediction, reference, half in zip(
+                    masks[:, 0].numpy(), batch.masks[:, 0].numpy(), stated[part], strict=True
+                ):
+                    of_telling.append(score_case(prediction, reference >= 0.5, half))
+    return scores
 
 
 def _without_paths(config: TrainConfig) -> dict[str, Any]:
@@ -462,7 +484,7 @@ def _without_paths(config: TrainConfig) -> dict[str, Any]:
     return values
 
 
-def _optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:
+def make_optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:
     """Return AdamW with the pretrained encoder slower, and no decay on gains, biases and scalars."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

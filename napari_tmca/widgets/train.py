@@ -1,0 +1,384 @@
+"""The Train panel: learn from corrected cases, watch it, compare before and after, and choose which model is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tmca.notify import report_error
+from napari_tmca.session import session_of
+from napari_tmca.training import TrainingProcess
+from tmca_core.errors import TmcaError
+from tmca_core.terminal import format_duration
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+POLL_MS, CANCEL_MS = 200, 1500
+LOSS, HELD_OUT, REFERENCE = "#e8a33d", "#4fb3d9", "#9a9a9a"
+
+
+class TrainWidget(QWidget):
+    """The dock widget; closing it, or the whole window, leaves a training under way alone.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Given by napari.
+
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session_of(napari_viewer)
+        self.training: TrainingProcess | None = None
+        self.result: dict[str, Any] | None = None
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("Folder of corrected cases")
+        self.browse = QPushButton("Browse\u2026")
+        self.which = _label("Choose a folder of corrected cases.")
+        self.minutes = QDoubleSpinBox()
+        self.minutes.setRange(0.1, 600.0)
+        self.minutes.setValue(8.0)
+        self.minutes.setSuffix(" min")
+        self.mode = QComboBox()
+        self.mode.addItems(["adapter (small, quick)", "all weights (wants a GPU)"])
+        self.start, self.pause = QPushButton("Start"), QPushButton("Pause")
+        self.stop, self.cancel = QPushButton("Stop, keep best"), QPushButton("Cancel")
+        self.pause.setCheckable(True)
+        self.status, self.notes = _label(""), _label("")
+        self.plots = _Plots()
+        self.verdict = _label("")
+        self.table = QTableWidget(0, 6)
+        self.table.setHorizontalHeaderLabels(["held-out case", "before", "after", "gain", "side before", "side after"])
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().setVisible(False)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.setMinimumHeight(120)
+        self.use, self.keep = QPushButton("Use new model"), QPushButton("Keep old")
+        self.roll_back = QPushButton("Roll back")
+        self.roll_back.setToolTip("Return to the model that was in use before")
+        self.in_use = _label("")
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+        self._lay_out()
+        self._connect()
+        self._attach()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show which cases there are, what may be pressed, and which model is in use."""
+        from tmca_core.model.store import model_in_use
+
+        is_running = self.training is not None
+        self.start.setEnabled(not is_running and self._show_cases())
+        for button in (self.pause, self.stop, self.cancel):
+            button.setEnabled(is_running)
+        for widget in (self.folder, self.browse, self.minutes, self.mode):
+            widget.setEnabled(not is_running)
+        for button in (self.use, self.keep):
+            button.setVisible(self.result is not None)
+        self.in_use.setText(f"In use: {model_in_use()}. This window: {self.session.model}.")
+
+    def begin(self) -> None:
+        """Start learning from the folder shown."""
+        from tmca_core.model.checkpoint import find_model, models_folder, read_manifest
+        from tmca_core.model.store import next_name
+
+        try:
+            info = read_manifest(find_model(self.session.model))
+            out = models_folder() / next_name(info.name)
+            arguments = ["--data", self.folder.text(), "--model", str(info.folder), "--device", self.session.device]
+            arguments += [
+                "--minutes",
+                f"{self.minutes.value():g}",
+                "--full" if self.mode.currentIndex() else "--adapters",
+            ]
+            self.training = TrainingProcess.start(out, arguments)
+        except TmcaError as error:
+            self.status.setText(report_error(error))
+            return
+        self.result = None
+        for label in (self.verdict, self.notes):
+            label.setText("")
+        self.table.setRowCount(0)
+        self.plots.clear()
+        self.status.setText("Starting: the cases are read\u2026")
+        self._timer.start()
+        self.refresh()
+
+    def use_new(self) -> None:
+        """Put the new model in use, in this window at once."""
+        from tmca_core.model.store import use_model
+
+        if self.result is None:
+            return
+        try:
+            use_model(self.result["folder"])
+        except TmcaError as error:
+            self.status.setText(report_error(error))
+            return
+        self._chosen()
+
+    def keep_old(self) -> None:
+        """Leave everything as it was; the new version stays installed."""
+        self.result = None
+        self.refresh()
+
+    def go_back(self) -> None:
+        """Return to the model that was in use before."""
+        from tmca_core.model.store import roll_back
+
+        try:
+            roll_back()
+        except TmcaError as error:
+            self.status.setText(str(error))
+            return
+        self._chosen()
+
+    def _chosen(self) -> None:
+        from tmca_core.model.store import model_in_use
+
+        self.session.choose_model(model_in_use())
+        self.result = None
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        row = QHBoxLayout()
+        row.addWidget(self.folder)
+        row.addWidget(self.browse)
+        form = QFormLayout()
+        form.addRow("Cases", row)
+        form.addRow("", self.which)
+        form.addRow("Time", self.minutes)
+        form.addRow("Train", self.mode)
+        layout.addLayout(form)
+        buttons = QHBoxLayout()
+        for button in (self.start, self.pause, self.stop, self.cancel):
+            buttons.addWidget(button)
+        layout.addLayout(buttons)
+        layout.addWidget(self.notes)
+        layout.addWidget(self.status)
+        layout.addWidget(self.plots, stretch=1)
+        layout.addWidget(self.verdict)
+        layout.addWidget(self.table, stretch=1)
+        choice = QHBoxLayout()
+        for button in (self.use, self.keep, self.roll_back):
+            choice.addWidget(button)
+        layout.addLayout(choice)
+        layout.addWidget(self.in_use)
+
+    def _connect(self) -> None:
+        self.folder.textChanged.connect(self.refresh)
+        self.browse.clicked.connect(self._browse)
+        self.start.clicked.connect(self.begin)
+        self.pause.toggled.connect(self._on_pause)
+        self.stop.clicked.connect(self._on_stop)
+        self.cancel.clicked.connect(self._on_cancel)
+        self.use.clicked.connect(self.use_new)
+        self.keep.clicked.connect(self.keep_old)
+        self.roll_back.clicked.connect(self.go_back)
+
+    def _attach(self) -> None:
+        from tmca_core.model.checkpoint import models_folder
+
+        self.training = TrainingProcess.find(models_folder())
+        if self.training is not None:
+            self.status.setText("A training that was started before is under way.")
+            self._timer.start()
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of corrected cases", self.folder.text())
+        if folder:
+            self.folder.setText(folder)
+
+    def _show_cases(self) -> bool:
+        """Say which cases the folder holds; return whether there is one."""
+        from tmca_core.data.corrected import FolderSource
+
+        if not self.folder.text():
+            self.which.setText("Choose a folder of corrected cases.")
+            return False
+        try:
+            cases = FolderSource(Path(self.folder.text())).cases()
+        except TmcaError as error:
+            self.which.setText(error.message)
+            return False
+        num_patients = len({case.patient for case in cases})
+        held_out = "a fifth of the patients is held out" if num_patients > 1 else "one patient: nothing can be held out"
+        self.which.setText(f"{len(cases)} cases of {num_patients} patients; {held_out}.")
+        return bool(cases)
+
+    def _on_pause(self, is_paused: bool) -> None:
+        self.pause.setText("Go on" if is_paused else "Pause")
+        if self.training is not None:
+            self.training.tell("pause" if is_paused else "go on")
+            if is_paused:
+                self.status.setText("Paused.")
+
+    def _on_stop(self) -> None:
+        if self.training is not None:
+            self.training.tell("stop")
+            self.status.setText("Stopping: the best so far is judged\u2026")
+            self.stop.setEnabled(False)
+
+    def _on_cancel(self) -> None:
+        if self.training is not None:
+            self.training.tell("cancel")
+            self.status.setText("Cancelling\u2026")
+            self.cancel.setEnabled(False)
+            QTimer.singleShot(CANCEL_MS, self._make_sure)
+
+    def _make_sure(self) -> None:
+        """Kill a training that did not obey in time, amid a long step."""
+        if self.training is not None and not self.cancel.isEnabled():
+            self.training.kill()
+            self._end("Cancelled; nothing was changed.")
+
+    def _poll(self) -> None:
+        training = self.training
+        if training is None:
+            return
+        is_running = training.is_running  # asked first: what a process says at its end is read below
+        for event in training.events():
+            self._show(event)
+        if self.training is training and not is_running:
+            is_cancelled = not self.cancel.isEnabled()
+            self._end("Cancelled; nothing was changed." if is_cancelled else training.complaint())
+
+    def _show(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "CasesTaken":
+            self.plots.start(event["dice_before"], event["reference_before"], has_held_out=event["num_held_out"] > 0)
+            resumed = f" Continued at step {event['resumed_at_step']}." if event["resumed_at_step"] else ""
+            counts = f"{event['num_train']} cases to learn from, {event['num_held_out']} held out.{resumed}"
+            self.notes.setText("\n".join([counts, *event["notes"]]))
+        elif kind == "StepDone":
+            self.plots.add_loss(event["step"], event["loss"])
+            if not self.pause.isChecked() and self.stop.isEnabled():
+                self.status.setText(
+                    f"Step {event['step']} of at most {event['num_steps']}, {format_duration(event['eta_s'])} left"
+                )
+        elif kind == "EpochChecked":
+            self.plots.add_dice(event["dice"], event["reference_dice"])
+        elif kind == "Paused":
+            self.status.setText(f"Paused: {event['reason']}")
+        elif kind == "FinetuneFinished":
+            self.result = event
+            self._show_comparison(event["comparison"])
+            self._end(f"Done: {Path(event['folder']).name}, {event['num_bytes'] / 1e6:.1f} MB.")
+
+    def _show_comparison(self, comparison: dict[str, Any]) -> None:
+        self.verdict.setText(comparison["sentence"])
+        side = {None: "", True: "right", False: "WRONG"}
+        rows = [
+            (row["case"], row["dice_before"], row["dice_after"], side[row["side_before"]], side[row["side_after"]])
+            for row in comparison["cases"]
+        ]
+        rows.append(("mean", comparison["dice_before"], comparison["dice_after"], "", ""))
+        rows.append(("reference set", comparison["reference_before"], comparison["reference_after"], "", ""))
+        self.table.setRowCount(len(rows))
+        for i, (name, before, after, side_before, side_after) in enumerate(rows):
+            gain = f"{100 * (after - before):+.1f}"
+            cells = (name, f"{100 * before:.1f}", f"{100 * after:.1f}", gain, side_before, side_after)
+            for j, cell in enumerate(cells):
+                item = QTableWidgetItem(cell)
+                if j:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(i, j, item)
+
+    def _end(self, said: str) -> None:
+        self._timer.stop()
+        self.training = None
+        self.pause.setChecked(False)
+        self.status.setText(said)
+        self.refresh()
+
+
+class _Plots(QWidget):
+    """Loss by step, and Dice by epoch with the level of before as a dashed line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import pyqtgraph  # here, so that the plugin's other parts need not wait for it
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._pen = pyqtgraph.mkPen
+        self._loss_plot, self._dice_plot = pyqtgraph.PlotWidget(), pyqtgraph.PlotWidget()
+        for plot, label in ((self._loss_plot, "loss"), (self._dice_plot, "Dice (%)")):
+            plot.setBackground(None)
+            plot.setLabel("left", label)
+            plot.setMinimumHeight(110)
+            plot.setMenuEnabled(False)
+            plot.hideButtons()
+            layout.addWidget(plot)
+        self._dice_plot.setLabel("bottom", "epoch")
+        self._loss_plot.setLabel("bottom", "step")
+        self._dice_plot.addLegend(offset=(-5, 5), labelTextSize="8pt")
+        self._before: list[Any] = []
+        self._curves = {
+            "loss": self._loss_plot.plot(pen=self._pen(LOSS, width=2)),
+            "dice": self._dice_plot.plot(pen=self._pen(HELD_OUT, width=2), name="held out"),
+            "reference": self._dice_plot.plot(pen=self._pen(REFERENCE, width=2), name="reference"),
+        }
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was shown."""
+        for line in self._before:
+            self._dice_plot.removeItem(line)
+        self._before = []
+        self.points: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in self._curves}
+        for curve in self._curves.values():
+            curve.setData([], [])
+
+    def start(self, dice: float, reference: float, *, has_held_out: bool) -> None:
+        """Show the level of before; points of an interrupted part are kept."""
+        for value, colour in ((dice, HELD_OUT), (reference, REFERENCE)):
+            if has_held_out or colour == REFERENCE:
+                pen = self._pen(colour, style=Qt.PenStyle.DashLine)
+                self._before.append(self._dice_plot.addLine(y=100 * value, pen=pen))
+
+    def add_loss(self, step: int, loss: float) -> None:
+        """Add a point to the loss."""
+        self._add("loss", step, loss)
+
+    def add_dice(self, dice: float, reference: float) -> None:
+        """Add a point to both Dice curves."""
+        epoch = len(self.points["dice"][0]) + 1
+        self._add("dice", epoch, 100 * dice)
+        self._add("reference", epoch, 100 * reference)
+
+    def _add(self, name: str, x: float, y: float) -> None:
+        xs, ys = self.points[name]
+        xs.append(x)
+        ys.append(y)
+        self._curves[name].setData(xs, ys, symbol=None if name == "loss" else "o", symbolSize=5)
+
+
+def _label(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
