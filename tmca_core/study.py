@@ -304,6 +304,26 @@ class Segmentation:
         return float(2.0 * probability[mask].sum() / (probability.sum() + np.count_nonzero(mask)))
 
 
+@dataclass(frozen=True, eq=False)
+class WordAttention:
+    """What the network looked at for each word of one sentence.
+
+    Attributes
+    ----------
+    sentence : int
+        Index into ``report.sentences``.
+    words : tuple of (int, int)
+        Where each word begins and ends in ``Report.text``.
+    maps : tuple of tuple of NDArray[np.float32]
+        ``maps[w][l]``: of each word its maps per level, fine to coarse, (h, w) or (Z, h, w), 0..1.
+
+    """
+
+    sentence: int
+    words: tuple[tuple[int, int], ...]
+    maps: tuple[tuple[NDArray[np.float32], ...], ...]
+
+
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logistic function, without overflow at either end."""
     return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)

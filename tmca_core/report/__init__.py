@@ -4,6 +4,7 @@ from tmca_core.report.facts import Facts, read_facts, states_opacity_alone, swap
 from tmca_core.report.parse import parse_report, read_report
 from tmca_core.report.sides import swap_sides
 from tmca_core.report.told import statement, told_sentences, with_statement
+from tmca_core.report.words import words_in
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "told_sentences",
     "training_writers",
     "with_statement",
+    "words_in",
     "write_report",
 ]
