@@ -36,7 +36,7 @@ def main() -> None:
         times.append(1e3 * (time.perf_counter() - started))
     median, longest = statistics.median(times), max(times)
     sys.stdout.write(
-        f"512 x 512, stroke of 20 pixels: median {median:.0f} ms, longest {longest:.0f} ms ({BAR_MS} ms)\n"
+        f"512 x 512, stroke of 20 pixels: median {median:.0f} ms, longest {longest:.0f} ms (bar {BAR_MS})\n"
     )
 
 

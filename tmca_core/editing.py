@@ -185,10 +185,10 @@ def _walk(grey: NDArray[np.float64], prior: NDArray[np.float64], wanted: Mask, u
         bands, offsets = [*bands, to_below, to_below], [*offsets, width, -width]
     elif to_below.size:
         bands, offsets = [np.ones(grey.size), to_below, to_below], [0, 1, -1]
-    matrix = diags_array(bands, offsets=offsets, shape=(grey.size, grey.size)).tocsr()
+    matrix = diags_array(bands, offsets=offsets, shape=(grey.size, grey.size)).tocsr()  # type: ignore[arg-type]  # its stub knows no arrays
     start = np.where(wanted, 1.0, np.where(unwanted, 0.0, prior)).ravel() / scale
     solution, _ = cg(matrix, right_hand * scale, x0=start, rtol=1e-3, maxiter=80)
-    return np.asarray(solution * scale).reshape(grey.shape)
+    return np.asarray(solution * scale, dtype=np.float64).reshape(grey.shape)
 
 
 def _connected_change(old: Mask, new: Mask, wanted: Mask, unwanted: Mask) -> Mask:
@@ -238,7 +238,7 @@ def _signed_distance(mask: Mask) -> NDArray[np.float64]:
     return np.where(mask, inside - 0.5, 0.5 - outside)
 
 
-def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _parts(mask: Mask) -> tuple[NDArray[np.signedinteger], NDArray[np.signedinteger]]:
     """Return the connected parts, numbered from 1, and their sizes."""
     parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     return parts, np.bincount(parts.ravel(), minlength=count + 1)[1:]

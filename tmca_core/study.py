@@ -292,6 +292,16 @@ class Segmentation:
         return (self.image_only_probability >= self.threshold).astype(np.uint8)
 
     @property
+    def presence(self) -> float:
+        """How sure the network is that there is anything, 0..1: mean probability of the likeliest 0.1 % of the pixels.
+
+        A single pixel says little; this many make a finding of the smallest size that counts.
+        """
+        count = max(self.logits.size // 1000, 1)
+        likeliest = np.partition(self.logits, self.logits.size - count, axis=None)[-count:]
+        return float(_sigmoid(likeliest).mean())
+
+    @property
     def confidence(self) -> float:
         """Dice that the network expects of its mask, 0..1: the mask against its own probabilities.
 
