@@ -1,5 +1,6 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
+# make screenshots   make the pictures of docs/ again
 # make check   lint, types, import order, manifest
 
 PYTHON := .venv/bin/python
@@ -10,7 +11,7 @@ HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 OUT ?= demo_out
 DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),--report "$(REPORT)")
 
-.PHONY: demo test check setup
+.PHONY: demo test check screenshots setup
 
 demo: setup
 ifeq ($(HAS_DISPLAY),)
@@ -29,6 +30,9 @@ check: setup
 	.venv/bin/lint-imports
 	.venv/bin/npe2 validate napari.yaml
 	.venv/bin/validate-pyproject pyproject.toml
+
+screenshots: setup
+	$(SCREEN) $(PYTHON) scripts/screenshots.py --out docs/images
 
 setup:
 	@./scripts/setup.sh

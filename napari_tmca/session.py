@@ -451,7 +451,6 @@ class Session:
         if self._preview is not None:
             self._preview = None
             self._heatmaps.show(self._heatmaps.chosen, is_preview=True)
-            self.result_changed.emit()
 
     def pin_map(self) -> Image:
         """Make a layer of its own of the map that is chosen, and return it.
@@ -478,7 +477,8 @@ class Session:
         future: GuiFuture[NDArray[np.float32]] = GuiFuture()
         if choice.word is None or choice.sentence in self._heatmaps.words:
             future.set_result(self._heatmaps.show(choice, is_preview=is_preview))
-            self.result_changed.emit()
+            if not is_preview:
+                self.result_changed.emit()
             return future
         sentence, answered = choice.sentence, self._answered
         self._heatmaps.values(MapChoice(sentence, None, choice.level))  # says so where there is none

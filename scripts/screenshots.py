@@ -71,8 +71,7 @@ def main() -> None:
 
 
 def _panel(viewer: Viewer) -> TmcaWidget:
-    (panel,) = (dock.findChild(TmcaWidget) for dock in viewer.window.dock_widgets.values())
-    return panel
+    return next(widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, TmcaWidget))
 
 
 def _shoot(viewer: Viewer, path: Path) -> None:

@@ -95,9 +95,8 @@ class CorrectWidget(QWidget):
     def _fill_sentences(self) -> None:
         segmentation = self._session.segmentation
         report = segmentation.report if segmentation is not None else None
-        used = (
-            report.used if report is not None and segmentation is not None and segmentation.sentence_attention else ()
-        )
+        has_maps = segmentation is not None and bool(segmentation.sentence_attention)
+        used = report.used if report is not None and has_maps else ()
         chosen = self.sentence.currentData()
         self.sentence.clear()
         for index in used:

@@ -144,7 +144,7 @@ class TmcaWidget(QWidget):
             (session.report_changed, self._on_report),
             (session.state_changed, self._on_state),
             (session.result_changed, self._on_result),
-            (session.mask_changed, self._mask_timer.start),
+            (session.mask_changed, self._on_mask_changed),
             (session.pointed, self._on_mask_pointed),
             (session.messages_changed, self._on_messages),
             (session.progressed, self._on_progress),
@@ -208,6 +208,9 @@ class TmcaWidget(QWidget):
             page.refresh()
         self._on_state()
         self._on_messages()
+
+    def _on_mask_changed(self) -> None:
+        self._mask_timer.start()
 
     def _on_mask(self) -> None:
         self.result.show_mask()

@@ -102,9 +102,7 @@ class ReportWidget(QWidget):
         self.show_told = QCheckBox("What the network is told")
         self.show_told.setToolTip("The very sentences that the network is given: those in use, and what was understood")
         self.live = QCheckBox("Live")
-        self.live.setToolTip(
-            "Segment again after every pause in typing, once there is a result; what you painted stays"
-        )
+        self.live.setToolTip("Segment again after each pause in typing, once there is a result; what you painted stays")
         self._open = QPushButton("Open\u2026")
         self._open.setToolTip("Open a report: text, Word document (.docx) or DICOM structured report")
         self._clear = QPushButton("Clear")
@@ -372,7 +370,7 @@ def _as_shown(text: str) -> str:
 
 
 def _positions(text: str) -> list[int]:
-    """Return where each character of a text, and its end, lies in Qt's count: UTF-16 units, "\\r\\n" as one."""
+    """Return where each character of a text, and its end, lies in Qt's count: UTF-16 units, CR LF as one."""
     positions, at = [], 0
     for i, character in enumerate(text):
         positions.append(at)
