@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QPlainTextEdit,
     QPushButton,
+    QSizePolicy,
     QStyledItemDelegate,
     QTextEdit,
     QVBoxLayout,
@@ -181,6 +182,7 @@ class ReportWidget(QWidget):
         heading.addStretch()
         for button in (self.live, self._open, self._clear):
             heading.addWidget(button)
+        self._warning.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         warning = QHBoxLayout(self._warning)
         warning.setContentsMargins(0, 0, 0, 0)
         warning.addWidget(self._identity, stretch=1)

@@ -78,14 +78,13 @@ def test_a_preview_leaves_the_choice_and_goes_away(segmented, qtbot):
 
 def test_another_segmentation_ends_the_wait_for_words_of_the_last(segmented):
     session = segmented
-    waiting = session.show_map(sentence=0, word=0)
-    session.cancel()
     session.set_report("Opacity at the right base.")
-    session.update().result(timeout=TIMEOUT)
+    update = session.update()
+    waiting = session.show_map(sentence=0, word=0)
+    update.result(timeout=TIMEOUT)
     with pytest.raises(Cancelled):
-        waiting.result(timeout=1) if waiting.exception(timeout=1) is None else (_ for _ in ()).throw(
-            waiting.exception()
-        )
+        waiting.result(timeout=1)
+    assert session.show_map(sentence=0, word=0).result(timeout=TIMEOUT).shape == session.mask_layer.data.shape
 
 
 def test_every_tool_is_one_step_of_undo_and_redo(segmented):
