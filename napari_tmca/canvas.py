@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,9 +11,10 @@ from napari.components.overlays import TextOverlay
 from psygnal import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari import Viewer
+    from napari.layers import Labels
 
     from tmca_core.study import Scan
 
@@ -99,7 +101,8 @@ class CanvasTools:
         self.pointed.emit(tuple(event.position))
 
     def _on_drag(self, viewer: Viewer, event: Any) -> Iterator[None]:
-        if event.button == _RIGHT_BUTTON and viewer.dims.ndisplay == 2:
+        is_window = event.button == _RIGHT_BUTTON and viewer.dims.ndisplay == 2 and self._scan is not None
+        if is_window:
             yield from self._drag_window(viewer, event)
         elif event.button == 1 and self._stroke is not None:
             kind, positions = self._stroke, [tuple(event.position)]
@@ -125,3 +128,27 @@ class CanvasTools:
 def has_sides(scan: Scan) -> bool:
     """Return whether left and right of the picture are the patient's right and left for certain."""
     return scan.affine_ras is not None or scan.modality in _SIDED
+
+
+def index_in(layer: Labels, position: Sequence[float]) -> tuple[int, ...] | None:
+    """Return the pixel of a layer at a world position; ``None`` beside it."""
+    point = layer.world_to_data(tuple(position)[-layer.data.ndim :])
+    index = tuple(round(float(value)) for value in point)
+    inside = all(0 <= i < n for i, n in zip(index, layer.data.shape, strict=True))
+    return index if inside else None
+
+
+def pixels_along(points: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return every pixel on the straight lines between successive points."""
+    pixels = dict.fromkeys(points[:1])
+    for start, end in pairwise(points):
+        steps = max(max(abs(a - b) for a, b in zip(start, end, strict=True)), 1)
+        for t in np.linspace(0.0, 1.0, steps + 1):
+            pixels[tuple(round(a + (b - a) * float(t)) for a, b in zip(start, end, strict=True))] = None
+    return list(pixels)
+
+
+def shows_planes(viewer: Viewer) -> bool:
+    """Return whether the last two axes are shown as a picture."""
+    ndim = viewer.dims.ndim
+    return viewer.dims.ndisplay == 2 and tuple(viewer.dims.displayed) == (ndim - 2, ndim - 1)

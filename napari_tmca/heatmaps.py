@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from napari.layers import Image
+from psygnal import Signal
 
 from napari_tmca.layers import HEATMAP_NAME, SCAN_KEY, add_heatmap, add_values, free_name, present
+from napari_tmca.worker import Cancelled, GuiFuture
 from tmca_core.attention import attention_on_scan, maps_on_scan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari import Viewer
     from numpy.typing import NDArray
 
@@ -40,12 +44,19 @@ class Heatmaps:
     ----------
     viewer : Viewer
         Held weakly.
+    ask_words : callable
+        Asks the network for the words of a sentence; `take_words` or `give_up` bring the answer.
 
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    chosen_changed = Signal()
+
+    def __init__(self, viewer: Viewer, ask_words: Callable[[int], None]) -> None:
         self.chosen = MapChoice()
         self.words: dict[int, WordAttention] = {}
+        self._ask_words = ask_words
+        self._asked: dict[int, list[tuple[MapChoice, GuiFuture[NDArray[np.float32]]]]] = {}
+        self._preview: MapChoice | None = None
         self._viewer = weakref.ref(viewer)
         self._layer: weakref.ref[Image] | None = None
         self._values: dict[Values, weakref.ref[Image]] = {}
@@ -59,7 +70,9 @@ class Heatmaps:
 
     def start(self, segmentation: Segmentation, scan: Scan, reference: Image) -> bool:
         """Show the whole report's map of a new segmentation; return whether a layer was added for it."""
-        self._segmentation, self.words = segmentation, {}
+        self._segmentation, self.words, self._preview = segmentation, {}, None
+        for sentence in tuple(self._asked):
+            self.give_up(sentence, Cancelled("segmented again"))
         self.chosen = MapChoice(level=self.chosen.level)
         self._refresh_values()
         if not segmentation.attention:
@@ -95,15 +108,77 @@ class Heatmaps:
             raise ValueError(f"word {choice.word} of sentence {choice.sentence} has no attention map")
         return maps_on_scan(known.maps[choice.word], segmentation.logits.shape, choice.level)
 
-    def show(self, choice: MapChoice, *, is_preview: bool = False) -> NDArray[np.float32]:
-        """Put a map into the layer; a preview leaves ``chosen`` as it is. Raises as `values` does."""
-        values = self.values(choice)
-        if not is_preview:
-            self.chosen = choice
+    def choose(self, choice: MapChoice) -> GuiFuture[NDArray[np.float32]]:
+        """Show a map, and remember that it was chosen; the future ends when it is shown. Raises as `values` does."""
+        future: GuiFuture[NDArray[np.float32]] = GuiFuture()
+        if choice.word is None or choice.sentence is None or choice.sentence in self.words:
+            values = self.values(choice)
+            self._finish(choice, values, future)
+            return future
+        self.values(MapChoice(choice.sentence))  # raises where the sentence has no map
+        self._ask(choice, future)
+        return future
+
+    def preview(self, choice: MapChoice) -> None:
+        """Show a map without choosing it; where there is none, the chosen one."""
+        report = self._segmentation.report if self._segmentation is not None else None
+        if report is None or choice.sentence is None or choice.sentence not in report.used:
+            self.end_preview()
+        elif choice != self._preview:
+            self._preview = choice
+            if choice.word is None or choice.sentence in self.words:
+                self._show_preview()
+            elif choice.sentence not in self._asked:
+                self._asked[choice.sentence] = []
+                self._ask_words(choice.sentence)
+
+    def end_preview(self) -> None:
+        """Show the chosen map again."""
+        if self._preview is not None:
+            self._preview = None
+            self._put(self.values(self.chosen))
+
+    def take_words(self, answer: WordAttention) -> None:
+        """Keep the maps of a sentence's words, and show what was waiting for them."""
+        self.words[answer.sentence] = answer
+        for choice, future in self._asked.pop(answer.sentence, []):
+            try:
+                values = self.values(choice)
+            except ValueError as error:
+                future.set_exception(error)
+            else:
+                self._finish(choice, values, future)
+        if self._preview is not None and self._preview.sentence == answer.sentence:
+            self._show_preview()
+
+    def give_up(self, sentence: int, error: BaseException) -> None:
+        """End the wait for a sentence's words."""
+        for _, future in self._asked.pop(sentence, []):
+            future.set_exception(error)
+
+    def _ask(self, choice: MapChoice, future: GuiFuture[NDArray[np.float32]]) -> None:
+        sentence = cast("int", choice.sentence)
+        is_asked = sentence in self._asked
+        self._asked.setdefault(sentence, []).append((choice, future))
+        if not is_asked:
+            self._ask_words(sentence)
+
+    def _finish(self, choice: MapChoice, values: NDArray[np.float32], future: GuiFuture[NDArray[np.float32]]) -> None:
+        self.chosen, self._preview = choice, None
+        self._put(values)
+        future.set_result(values)
+        self.chosen_changed.emit()
+
+    def _show_preview(self) -> None:
+        try:
+            self._put(self.values(cast("MapChoice", self._preview)))
+        except ValueError:  # the word is no longer in the sentence
+            self.end_preview()
+
+    def _put(self, values: NDArray[np.float32]) -> None:
         layer = self.layer
         if layer is not None and layer.data.shape == values.shape:
             layer.data = values
-        return values
 
     def pin(self) -> Image:
         """Add a layer that keeps the map chosen.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_tmca.canvas import CanvasTools
+from napari_tmca.canvas import CanvasTools, index_in, pixels_along, shows_planes
 from napari_tmca.editing import TOOLS, MaskEditor
 from napari_tmca.heatmaps import Heatmaps, Level, MapChoice, Values
 from napari_tmca.layers import (
@@ -104,11 +103,12 @@ class Session:
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
         self.threshold: float | None = None
+        self.live = False
         self.messages: tuple[str, ...] = ()
         self.canvas = CanvasTools(viewer)
         self._viewer = weakref.ref(viewer)
         self._mask = MaskEditor(viewer)
-        self._heatmaps = Heatmaps(viewer)
+        self._heatmaps = Heatmaps(viewer, self._ask_words)
         self._scan_layer: weakref.ref[Image] | None = None
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
@@ -120,14 +120,13 @@ class Session:
         self._job_data: object = None
         self._is_merging = False
         self._is_stale = False
-        self._words_asked: dict[int, list[tuple[MapChoice, bool, GuiFuture[NDArray[np.float32]]]]] = {}
-        self._preview: MapChoice | None = None
         self._pointed: dict[int, float] = {}
         self._worker = InferenceWorker()
         self._worker.progressed.connect(self._on_progress)
         self._worker.finished.connect(self._on_finished)
         self._worker.failed.connect(self._on_failed)
         self._mask.changed.connect(self._on_mask_changed)
+        self._heatmaps.chosen_changed.connect(self._on_map_chosen)
         self.canvas.pointed.connect(self._on_pointed)
         self.canvas.stroked.connect(self._on_stroked)
         self.canvas.windowed.connect(self._on_windowed)
@@ -281,13 +280,14 @@ class Session:
 
     def _on_failed(self, job: Job | WordJob, error: BaseException) -> None:
         if isinstance(job, WordJob):
-            self._give_up_words(job.sentence, error)
+            if self._is_of_result(job):
+                self._heatmaps.give_up(job.sentence, error)
         elif job is self._job:
             self._end(error, "Cancelled; nothing was changed." if isinstance(error, Cancelled) else report_error(error))
 
     def _on_finished(self, job: Job | WordJob, answer: Segmentation | WordAttention) -> None:
-        if isinstance(job, WordJob) and isinstance(answer, WordAttention):
-            self._on_words(job, answer)
+        if isinstance(job, WordJob) and isinstance(answer, WordAttention) and self._is_of_result(job):
+            self._heatmaps.take_words(answer)
         if job is not self._job or not isinstance(job, Job) or not isinstance(answer, Segmentation):
             return
         layer = present(self._viewer(), self._job_layer)
@@ -299,13 +299,16 @@ class Session:
         else:
             self._show(job, answer, layer)
 
+    def _is_of_result(self, job: WordJob) -> bool:
+        result = self._answered
+        return result is not None and job.report is result.report and job.scan is result.scan
+
     def _show(self, job: Job, segmentation: Segmentation, layer: Image) -> None:
         try:
             notes = self._mask.show(segmentation, job.scan, layer, merge=self._is_merging)
             self.segmentation = segmentation
             self.threshold = segmentation.threshold
-            self._answered, self._remarks, self._preview = job, None, None
-            self._give_up_words()
+            self._answered, self._remarks = job, None
             if self._heatmaps.start(segmentation, job.scan, layer):
                 self._bring_mask_to_front()
         except Exception as error:  # noqa: BLE001  (the GUI must survive whatever a layer refuses)
@@ -429,28 +432,18 @@ class Session:
             If there is no such map, or nothing was segmented yet.
 
         """
-        return self._show_map(MapChoice(sentence, word, level), is_preview=False)
+        return self._heatmaps.choose(MapChoice(sentence, word, level))
 
     def preview_map(self, sentence: int | None = None, word: int | None = None) -> None:
         """Show a map for as long as something is pointed at: `end_preview` brings the chosen one back.
 
         A sentence without a map is passed over.
         """
-        segmentation = self.segmentation
-        if segmentation is None or segmentation.report is None or sentence not in segmentation.report.used:
-            self.end_preview()
-            return
-        choice = MapChoice(sentence, word, self.level)
-        if choice == self._preview:
-            return
-        self._preview = choice
-        self._show_map(choice, is_preview=True)
+        self._heatmaps.preview(MapChoice(sentence, word, self.level))
 
     def end_preview(self) -> None:
         """Show the chosen map again."""
-        if self._preview is not None:
-            self._preview = None
-            self._heatmaps.show(self._heatmaps.chosen, is_preview=True)
+        self._heatmaps.end_preview()
 
     def pin_map(self) -> Image:
         """Make a layer of its own of the map that is chosen, and return it.
@@ -473,47 +466,19 @@ class Session:
         """Return whether the layer of the probability, or of the uncertainty, is there."""
         return self._heatmaps.is_shown(kind)
 
-    def _show_map(self, choice: MapChoice, *, is_preview: bool) -> GuiFuture[NDArray[np.float32]]:
-        future: GuiFuture[NDArray[np.float32]] = GuiFuture()
-        if choice.word is None or choice.sentence in self._heatmaps.words:
-            future.set_result(self._heatmaps.show(choice, is_preview=is_preview))
-            if not is_preview:
-                self.result_changed.emit()
-            return future
-        sentence, answered = choice.sentence, self._answered
-        self._heatmaps.values(MapChoice(sentence, None, choice.level))  # says so where there is none
-        if sentence is None or answered is None or answered.report is None:
-            raise ValueError("a word needs its sentence: show_map(sentence=..., word=...)")
-        self._words_asked.setdefault(sentence, []).append((choice, is_preview, future))
-        if len(self._words_asked[sentence]) == 1:
-            self._worker.submit(WordJob(answered.scan, answered.report, sentence, answered.model, answered.device))
-        return future
+    def _ask_words(self, sentence: int) -> None:
+        job = self._answered
+        if job is not None and job.report is not None:
+            self._worker.submit(WordJob(job.scan, job.report, sentence, job.model, job.device))
 
-    def _on_words(self, job: WordJob, answer: WordAttention) -> None:
-        if self._answered is None or job.report is not self._answered.report or job.scan is not self._answered.scan:
-            return
-        self._heatmaps.words[job.sentence] = answer
-        for choice, is_preview, future in self._words_asked.pop(job.sentence, []):
-            try:
-                if not is_preview or choice == self._preview:
-                    self._heatmaps.show(choice, is_preview=is_preview)
-                future.set_result(self._heatmaps.values(choice))
-            except ValueError as error:
-                future.set_exception(error)
+    def _on_map_chosen(self) -> None:
         self.result_changed.emit()
-
-    def _give_up_words(self, sentence: int | None = None, error: BaseException | None = None) -> None:
-        """End what was asked of the words of one sentence, or of all."""
-        asked = tuple(self._words_asked) if sentence is None else (sentence,)
-        for index in asked:
-            for _, _, future in self._words_asked.pop(index, []):
-                future.set_exception(error or Cancelled("segmented again"))
 
     def _on_pointed(self, position: Sequence[float]) -> None:
         layer, segmentation = self.mask_layer, self.segmentation
         found: dict[int, float] = {}
         if layer is not None and segmentation is not None and self.state == "idle":
-            index = _index_in(layer, position)
+            index = index_in(layer, position)
             if index is not None and layer.data[index]:
                 found = sentences_at(segmentation, index)
         if found != self._pointed:
@@ -570,9 +535,17 @@ class Session:
             stroke = None
         else:
             layer.mode = "pan_zoom"  # its brush would paint as well
+            layer.events.mode.connect(self._on_mode)
             self._require_viewer().layers.selection.active = layer
         self.canvas.stroke = stroke
         self.result_changed.emit()
+
+    def _on_mode(self) -> None:
+        """Give the mouse back when a tool of napari's own is taken."""
+        layer = self.mask_layer
+        if self.canvas.stroke is not None and layer is not None and layer.mode != "pan_zoom":
+            self.canvas.stroke = None
+            self.result_changed.emit()
 
     def accept(self, sentence: int, accepted: bool = True) -> bool:
         """Put the parts of the mask that a sentence drove back in, or take them out; return whether it changed."""
@@ -608,17 +581,17 @@ class Session:
     def _slice_shown(self) -> int | None:
         """Return which slice of a volume's mask is shown; ``None`` without one, or in another view."""
         layer, viewer = self.mask_layer, self._require_viewer()
-        if layer is None or layer.data.ndim != 3 or not _shows_planes(viewer):
+        if layer is None or layer.data.ndim != 3 or not shows_planes(viewer):
             return None
         z = round(float(layer.world_to_data(viewer.dims.point)[-3]))
         return z if 0 <= z < len(layer.data) else None
 
     def _on_stroked(self, kind: str, positions: Sequence[Sequence[float]]) -> None:
         layer = self.mask_layer
-        if layer is None or not _shows_planes(self._require_viewer()):
+        if layer is None or not shows_planes(self._require_viewer()):
             self._say("Strokes work in the slices as they were taken. Bring the axes back to their order.")
             return
-        pixels = _pixels_along([index for p in positions if (index := _index_in(layer, p)) is not None])
+        pixels = pixels_along([index for p in positions if (index := index_in(layer, p)) is not None])
         strokes = {"include": pixels} if kind == "include" else {"exclude": pixels}
         if not self.refine(**strokes):
             self._say("Nothing had to be changed there.")
@@ -703,6 +676,8 @@ class Session:
         # Closing a viewer removes its layers first: the network then has nobody left to work for.
         if self._job is not None and present(self._viewer(), self._job_layer) is None:
             self._give_up_removed()
+        if self.canvas.stroke is not None and self.mask_layer is None:
+            self.canvas.stroke = None
         self.layers_changed.emit()
 
     def _give_up_removed(self) -> None:
@@ -725,27 +700,3 @@ class Session:
         self._say(message)
         if future is not None:
             future.set_exception(error)
-
-
-def _index_in(layer: Labels, position: Sequence[float]) -> tuple[int, ...] | None:
-    """Return the pixel of a layer at a world position; ``None`` beside it."""
-    point = layer.world_to_data(tuple(position)[-layer.data.ndim :])
-    index = tuple(round(float(value)) for value in point)
-    inside = all(0 <= i < n for i, n in zip(index, layer.data.shape, strict=True))
-    return index if inside else None
-
-
-def _pixels_along(points: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Return every pixel on the straight lines between successive points."""
-    pixels = dict.fromkeys(points[:1])
-    for start, end in pairwise(points):
-        steps = max(max(abs(a - b) for a, b in zip(start, end, strict=True)), 1)
-        for t in np.linspace(0.0, 1.0, steps + 1):
-            pixels[tuple(round(a + (b - a) * float(t)) for a, b in zip(start, end, strict=True))] = None
-    return list(pixels)
-
-
-def _shows_planes(viewer: Viewer) -> bool:
-    """Return whether the last two axes are shown as a picture."""
-    ndim = viewer.dims.ndim
-    return viewer.dims.ndisplay == 2 and tuple(viewer.dims.displayed) == (ndim - 2, ndim - 1)

@@ -134,6 +134,8 @@ class TmcaWidget(QWidget):
         self.report.textChanged.connect(session.set_report)
         self.report.sentenceToggled.connect(session.use_sentence)
         self.report.paused.connect(self._on_paused)
+        self.report.live.setChecked(session.live)
+        self.report.live.toggled.connect(self._on_live)
         self.report.pointed.connect(self._on_report_pointed)
         self._mask_timer.timeout.connect(self._on_mask)
         self._fade.valueChanged.connect(self._on_fade)
@@ -222,6 +224,9 @@ class TmcaWidget(QWidget):
 
     def _rejected(self) -> tuple[int, ...]:
         return () if self.session.is_outdated else tuple(self.session.rejected)
+
+    def _on_live(self, on: bool) -> None:
+        self.session.live = on
 
     def _on_paused(self) -> None:
         if self.session.segmentation is not None and self.session.is_outdated:

@@ -109,7 +109,7 @@ def test_pointing_drawing_and_windowing(bench, qtbot):
 
 
 def test_nothing_is_cut_off_at_1280_by_720(bench):
-    viewer, session, panel, canvas = bench
+    panel = bench[2]
     QApplication.processEvents()
     for page in (panel.result, panel.correct, panel.view):
         panel.tabs.setCurrentWidget(page)
