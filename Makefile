@@ -1,5 +1,6 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
+# make screenshots   make the pictures of docs/ again
 # make check   lint, types, import order, manifest
 # make benchmark DATA=FOLDER   peers side by side and a short training, then docs/benchmark.md from all that is stored
 
@@ -14,7 +15,7 @@ DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),-
 STEPS ?= 60
 PEERS := $(if $(LVIT),--lvit "$(LVIT)") $(if $(LANGUIDEMEDSEG),--languidemedseg "$(LANGUIDEMEDSEG)")
 
-.PHONY: demo test check benchmark setup
+.PHONY: demo test check screenshots benchmark setup
 
 demo: setup
 ifeq ($(HAS_DISPLAY),)
@@ -37,6 +38,9 @@ check: setup
 benchmark: setup
 	$(PYTHON) benchmarks/peers/run.py $(PEERS) $(if $(DATA),--data "$(DATA)" --limit 200 --steps $(STEPS)) --json benchmarks/results/peers.json
 	$(PYTHON) benchmarks/report.py
+
+screenshots: setup
+	$(SCREEN) $(PYTHON) scripts/screenshots.py --out docs/images
 
 setup:
 	@./scripts/setup.sh

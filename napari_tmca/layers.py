@@ -14,14 +14,24 @@ from tmca_core.study import Scan
 from tmca_core.window import robust_window
 
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Mapping
 
     from napari import Viewer
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
-MASK_COLOR = (0.90, 0.62, 0.0, 1.0)  # Okabe-Ito orange: told apart from grey with any colour vision
+# Classes of the mask and their colours, told apart with any colour vision (Okabe and Ito). The network knows the first.
+_OTHER_CLASS = (0.84, 0.37, 0.0, 1.0)
+CLASSES: dict[str, tuple[float, float, float, float]] = {
+    "target": (0.90, 0.62, 0.0, 1.0),
+    "class 2": (0.34, 0.71, 0.91, 1.0),
+    "class 3": (0.80, 0.47, 0.65, 1.0),
+    "class 4": (0.0, 0.62, 0.45, 1.0),
+    "class 5": (0.94, 0.89, 0.26, 1.0),
+}
 HEAT = Colormap(
     [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],
     controls=[0.0, 0.4, 0.7, 1.0],
@@ -98,8 +108,8 @@ def add_mask(viewer: Viewer, mask: NDArray[np.uint8], scan: Scan, reference: Ima
         mask.copy(),
         name=name,
         opacity=0.9,
-        colormap=DirectLabelColormap(color_dict={None: (0.0, 0.6, 0.5, 1.0), 0: (0.0, 0.0, 0.0, 0.0), 1: MASK_COLOR}),
-        features={"index": [0, 1], "name": ["background", "target"]},
+        colormap=DirectLabelColormap(color_dict=_class_colors()),
+        features={"index": range(len(CLASSES) + 1), "name": ["background", *CLASSES]},
         metadata={SCAN_KEY: scan},
         **_grid_of(reference),
     )
@@ -124,6 +134,37 @@ def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, refe
     return layer
 
 
+def add_values(viewer: Viewer, values: NDArray[np.float32], name: str, scan: Scan, reference: Image) -> Image:
+    """Add a layer of values 0..1 directly above ``reference``."""
+    layer = Image(
+        values,
+        name=free_name(viewer, name),
+        colormap="viridis",
+        contrast_limits=(0.0, 1.0),
+        blending="translucent",
+        opacity=0.7,
+        metadata={SCAN_KEY: scan},
+        **_grid_of(reference),
+    )
+    viewer.layers.insert(viewer.layers.index(reference) + 1, layer)
+    return layer
+
+
+def present(viewer: Viewer | None, reference: weakref.ref[Any] | None) -> Layer | None:
+    """Return the layer that a reference stands for, while it is in the viewer."""
+    layer = reference() if reference is not None else None
+    return layer if layer is not None and viewer is not None and layer in viewer.layers else None
+
+
+def free_name(viewer: Viewer, name: str) -> str:
+    """Return a name that no layer has."""
+    taken = {layer.name for layer in viewer.layers}
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name} [{number}]", number + 1
+    return free
+
+
 def write_into(layer: Labels, mask: NDArray[np.integer[Any]]) -> None:
     """Write a mask into a Labels layer as one step that Ctrl+Z takes back."""
     where = np.nonzero(mask != np.asarray(layer.data))
@@ -140,6 +181,15 @@ def area_in_words(mask: NDArray[np.generic], spacing_mm: tuple[float, ...] | Non
         return f"{count:,} {unit} ({share:.1%}); spacing unknown, so no millimetres"
     size = count * float(np.prod(spacing_mm))
     return f"{size:,.0f} mm\u00b2 ({share:.1%})" if mask.ndim == 2 else f"{size / 1000:,.1f} ml ({share:.1%})"
+
+
+def _class_colors() -> dict[int | None, tuple[float, float, float, float]]:
+    colors: dict[int | None, tuple[float, float, float, float]] = {
+        None: (0.84, 0.37, 0.0, 1.0),
+        0: (0.0, 0.0, 0.0, 0.0),
+    }
+    colors.update(enumerate(CLASSES.values(), 1))
+    return colors
 
 
 def _grid(scan: Scan) -> dict[str, Any]:

@@ -7,18 +7,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, QTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from qtpy.QtCore import QTimerEvent
 
-    from tmca_core.predictor import Predictor
-    from tmca_core.study import Report, Scan, Segmentation
+    from tmca_core.predictor import Predictor, SlicesDone
+    from tmca_core.study import Report, Scan, Segmentation, WordAttention
+
+    Steps = Generator[SlicesDone, None, Segmentation] | Generator[SlicesDone, None, WordAttention]
+
+_Result = TypeVar("_Result")
 
 # Short enough for an answer to seem immediate, long enough to cost nothing.
 NEWS_INTERVAL_MS = 15
@@ -39,11 +43,22 @@ class Job:
     threshold: float | None
 
 
-class GuiFuture(Future["Segmentation"]):
+@dataclass(frozen=True, eq=False)
+class WordJob:
+    """What the network looks at for the words of one sentence, told a report that it has segmented with."""
+
+    scan: Scan
+    report: Report
+    sentence: int
+    model: str
+    device: str
+
+
+class GuiFuture(Future[_Result]):
     """A future that keeps the window alive while the GUI thread waits for it."""
 
-    def result(self, timeout: float | None = None) -> Segmentation:
-        """Return the segmentation once its layers are there; see `concurrent.futures.Future.result`."""
+    def result(self, timeout: float | None = None) -> _Result:
+        """Return the result once its layers are there; see `concurrent.futures.Future.result`."""
         app = QCoreApplication.instance()
         if app is not None and QThread.currentThread() is app.thread() and not self.done():
             loop = QEventLoop()
@@ -59,6 +74,8 @@ class GuiFuture(Future["Segmentation"]):
 class InferenceWorker(QObject):
     """Runs jobs one after another off the GUI thread; its signals (psygnal) are emitted in the GUI thread.
 
+    A `Job` is answered with a `Segmentation`, a `WordJob` with a `WordAttention`.
+
     The network is loaded with the first job, and again only when model or device change; a scan's features stay until
     another scan comes.
 
@@ -66,14 +83,14 @@ class InferenceWorker(QObject):
     is just taking down. What it has to say goes into a queue, which a timer of the GUI thread empties while a job runs.
     """
 
-    progressed = Signal(Job, int, int)
-    finished = Signal(Job, object)
-    failed = Signal(Job, BaseException)
+    progressed = Signal(object, int, int)
+    finished = Signal(object, object)
+    failed = Signal(object, BaseException)
 
     def __init__(self) -> None:
         super().__init__()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tmca-inference")
-        self._cancel = threading.Event()
+        self._cancels: set[threading.Event] = set()
         self._predictor: Predictor | None = None
         self._loaded: tuple[str, str] | None = None
         self._scan: Scan | None = None
@@ -86,17 +103,19 @@ class InferenceWorker(QObject):
             # Python waits for this thread before it exits: the last window is gone, nobody should wait for an answer.
             app.aboutToQuit.connect(self.cancel)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job | WordJob) -> None:
         """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""
-        self._cancel = threading.Event()
+        cancel = threading.Event()
+        self._cancels.add(cancel)
         self._num_jobs += 1
         if self._timer is None:
             self._timer = self.startTimer(NEWS_INTERVAL_MS)
-        self._executor.submit(self._run, job, self._cancel)
+        self._executor.submit(self._run, job, cancel)
 
     def cancel(self) -> None:
-        """Stop the job under way after the batch of slices that it is at."""
-        self._cancel.set()
+        """Stop the job under way after the batch of slices that it is at, and those behind it before they begin."""
+        for cancel in tuple(self._cancels):
+            cancel.set()
 
     def close(self) -> None:
         """Cancel, and take no more jobs; may be called from any thread."""
@@ -116,26 +135,39 @@ class InferenceWorker(QObject):
             self.killTimer(self._timer)
             self._timer = None
 
-    def _run(self, job: Job, cancel: threading.Event) -> None:
+    def _run(self, job: Job | WordJob, cancel: threading.Event) -> None:
         try:
-            result = self._segment(job, cancel)
+            result = self._answer(job, cancel)
         except BaseException as error:  # noqa: BLE001  (handed to the GUI thread whole)
-            self._news.put(partial(self._end, self.failed.emit, job, error))
+            self._news.put(partial(self._end, self.failed.emit, job, error, cancel))
         else:
-            self._news.put(partial(self._end, self.finished.emit, job, result))
+            self._news.put(partial(self._end, self.finished.emit, job, result, cancel))
 
-    def _end(self, tell: Callable[[Job, object], None], job: Job, outcome: object) -> None:
+    def _end(
+        self,
+        tell: Callable[[Job | WordJob, object], None],
+        job: Job | WordJob,
+        outcome: object,
+        cancel: threading.Event,
+    ) -> None:
         self._num_jobs -= 1
+        self._cancels.discard(cancel)
         tell(job, outcome)
 
-    def _segment(self, job: Job, cancel: threading.Event) -> Segmentation:
+    def _answer(self, job: Job | WordJob, cancel: threading.Event) -> Segmentation | WordAttention:
+        if cancel.is_set():
+            raise Cancelled
         predictor = self._predictor_for(job)
         if cancel.is_set():
             raise Cancelled
         if self._scan is not job.scan:
             predictor.set_scan(job.scan)
             self._scan = job.scan
-        steps = predictor.predict_steps(job.report, job.threshold)
+        steps: Steps
+        if isinstance(job, WordJob):
+            steps = predictor.word_attention_steps(job.report, job.sentence)
+        else:
+            steps = predictor.predict_steps(job.report, job.threshold)
         while True:
             try:
                 step = next(steps)
@@ -146,7 +178,7 @@ class InferenceWorker(QObject):
                 steps.close()
                 raise Cancelled
 
-    def _predictor_for(self, job: Job) -> Predictor:
+    def _predictor_for(self, job: Job | WordJob) -> Predictor:
         if self._predictor is None or self._loaded != (job.model, job.device):
             from tmca_core.predictor import Predictor
 

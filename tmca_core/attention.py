@@ -40,10 +40,15 @@ def attention_on_scan(
         If there is no such level, or no map for that sentence; the message lists what there is.
 
     """
-    levels = _levels(segmentation, sentence)
-    shape = segmentation.logits.shape
+    return maps_on_scan(_levels(segmentation, sentence), segmentation.logits.shape, level)
+
+
+def maps_on_scan(
+    levels: Sequence[NDArray[np.float32]], shape: tuple[int, ...], level: int | Literal["mean"] = "mean"
+) -> NDArray[np.float32]:
+    """Return one level's map, or the mean of all, on a grid of ``shape``; see `attention_on_scan`."""
     if level == "mean":
-        chosen: Sequence[NDArray[np.float32]] = levels
+        chosen = levels
     elif level not in range(1, len(levels) + 1):
         raise ValueError(f'expected level "mean" or 1 to {len(levels)} (fine to coarse), got {level!r}')
     else:

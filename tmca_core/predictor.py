@@ -21,11 +21,11 @@ from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, loa
 from tmca_core.model.fold import fold_batch_norms
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
-from tmca_core.report import told_sentences
-from tmca_core.study import Provenance, Report, Scan, Segmentation
+from tmca_core.report import told_sentences, words_in
+from tmca_core.study import Provenance, Report, Scan, Segmentation, WordAttention
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -226,6 +226,60 @@ class Predictor:
         vector: NDArray[np.float32] = normalize(total, dim=0).cpu().numpy()  # type: ignore[arg-type]  # one slice at least
         return vector
 
+    def word_attention_steps(self, report: Report, sentence: int) -> Generator[SlicesDone, None, WordAttention]:
+        """Compute what the network looks at for each word of one sentence, told the whole report.
+
+        A word's map comes from the mean embedding of its word pieces, as a sentence's comes from all of its tokens.
+
+        Parameters
+        ----------
+        report : Report
+            As it was predicted with.
+        sentence : int
+            Index into ``report.sentences``, one of ``report.used``.
+
+        Yields
+        ------
+        SlicesDone
+            After every slice. Closing the generator cancels.
+
+        Returns
+        -------
+        WordAttention
+
+        Raises
+        ------
+        ValueError
+            If no scan is set, or the sentence is not in use.
+
+        """
+        if self._scan is None:
+            raise ValueError("set_scan before word_attention_steps")
+        if sentence not in report.used:
+            raise ValueError(f"sentence {sentence} is not in use; sentences that are: {report.used}")
+        text, offset = report.sentences[sentence].text, report.sentences[sentence].start
+        words = words_in(text)
+        with torch.inference_mode():
+            told = self.model.encode_reports(self.model.tokenizer([told_sentences(report)]).to(self.device))
+            own = self.model.encode_reports(self.model.tokenizer([(text,)]).to(self.device))
+        member = _tokens_of_words(self.model.tokenizer.offsets(text), words).to(self.device)
+        slices = scan_slices(self._scan)
+        answers: list[list[NDArray[np.float32]]] = []  # per slice and level (W, h, w)
+        for i in range(len(slices)):
+            features = self._features_of(range(i, i + 1), slices)[i]
+            with torch.inference_mode():
+                output = self.model.decode(features, told)
+                levels = self.model.text_attention(output, own.tokens[0], member)
+            answers.append([_maps(level) for level in levels])
+            yield SlicesDone(i + 1, len(slices))
+        per_level = [np.stack(maps, axis=1) for maps in zip(*answers, strict=True)]  # (W, Z, h, w)
+        is_volume = self._scan.ndim == 3
+        return WordAttention(
+            sentence,
+            tuple((offset + start, offset + end) for start, end in words),
+            tuple(tuple(level[w] if is_volume else level[w, 0] for level in per_level) for w in range(len(words))),
+        )
+
     def _features_of(self, indices: range, slices: NDArray[np.generic]) -> dict[int, ImageFeatures]:
         missing = [i for i in indices if i not in self._features]
         fresh: dict[int, ImageFeatures] = {}
@@ -332,8 +386,14 @@ class Predictor:
         )
 
 
+def _tokens_of_words(offsets: Sequence[tuple[int, int] | None], words: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Return (W, T): 1 where a token lies in a word, else 0."""
+    inside = [[span is not None and start <= span[0] and span[1] <= end for span in offsets] for start, end in words]
+    return torch.tensor(inside, dtype=torch.float32).reshape(len(words), len(offsets))
+
+
 def _maps(attention: torch.Tensor) -> NDArray[np.float32]:
-    """Return (1, 1, h, w) as (1, h, w)."""
+    """Return (N, 1, h, w) as (N, h, w)."""
     maps: NDArray[np.float32] = attention[:, 0].float().cpu().numpy()
     return maps
 

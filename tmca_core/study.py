@@ -295,6 +295,16 @@ class Segmentation:
         return (self.image_only_probability >= self.threshold).astype(np.uint8)
 
     @property
+    def presence(self) -> float:
+        """How sure the network is that there is anything, 0..1: mean probability of the likeliest 0.1 % of the pixels.
+
+        A single pixel says little; this many make a finding of the smallest size that counts.
+        """
+        count = max(self.logits.size // 1000, 1)
+        likeliest = np.partition(self.logits, self.logits.size - count, axis=None)[-count:]
+        return float(_sigmoid(likeliest).mean())
+
+    @property
     def confidence(self) -> float:
         """Dice that the network expects of its mask, 0..1: the mask against its own probabilities.
 
@@ -305,6 +315,26 @@ class Segmentation:
         if not mask.any():
             return float(1.0 - probability.max())
         return float(2.0 * probability[mask].sum() / (probability.sum() + np.count_nonzero(mask)))
+
+
+@dataclass(frozen=True, eq=False)
+class WordAttention:
+    """What the network looked at for each word of one sentence.
+
+    Attributes
+    ----------
+    sentence : int
+        Index into ``report.sentences``.
+    words : tuple of (int, int)
+        Where each word begins and ends in ``Report.text``.
+    maps : tuple of tuple of NDArray[np.float32]
+        ``maps[w][l]``: of each word its maps per level, fine to coarse, (h, w) or (Z, h, w), 0..1.
+
+    """
+
+    sentence: int
+    words: tuple[tuple[int, int], ...]
+    maps: tuple[tuple[NDArray[np.float32], ...], ...]
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

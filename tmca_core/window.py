@@ -30,3 +30,25 @@ def robust_window(
     sample = values[:: max(values.size // _ENOUGH, 1)].astype(np.float64)
     low, high = np.percentile(sample, percentiles)
     return float(low), float(high)
+
+
+# Level and width in Hounsfield units, as radiologists read CT.
+_CT_WINDOWS = {"Lung": (-600.0, 1500.0), "Soft tissue": (40.0, 400.0), "Bone": (400.0, 1800.0), "Brain": (40.0, 80.0)}
+_CONTRAST = {"Automatic": WINDOW_PERCENTILES, "More contrast": (10.0, 98.0), "Full range": (0.0, 100.0)}
+
+
+def window_presets(pixels: NDArray[np.generic], modality: str) -> dict[str, tuple[float, float]]:
+    """Return named windows, lowest and highest intensity shown, that suit a scan; the first is what it opens with.
+
+    Parameters
+    ----------
+    pixels : NDArray
+        In Hounsfield units where the modality is CT.
+    modality : str
+        DICOM code; "" where unknown.
+
+    """
+    presets = {name: robust_window(pixels, percentiles) for name, percentiles in _CONTRAST.items()}
+    if modality == "CT":
+        presets |= {name: (level - width / 2, level + width / 2) for name, (level, width) in _CT_WINDOWS.items()}
+    return {name: (low, high) for name, (low, high) in presets.items() if high > low}

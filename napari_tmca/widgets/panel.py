@@ -6,27 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, create_widget
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer, QVariantAnimation
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_tmca.session import session_of
+from napari_tmca.widgets.correct import CorrectWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
+from napari_tmca.widgets.style import plain_label
+from napari_tmca.widgets.view import ViewWidget
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 SHORTCUT = "Ctrl+Alt+G"
+MASK_INTERVAL_MS, FADE_MS = 150, 160
 NOTICE = "Research use only. Not a medical device."
 
 
@@ -56,14 +60,23 @@ class TmcaWidget(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
-        self.messages = QLabel()
-        self.messages.setWordWrap(True)
-        self.messages.setTextFormat(Qt.TextFormat.PlainText)
+        keeps_its_place = self.progress.sizePolicy()
+        keeps_its_place.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(keeps_its_place)
+        self.messages = plain_label()
         self.messages.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.result = ResultWidget(self.session)
-        self.status = QLabel()
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
-        self.status.setWordWrap(True)
+        self.correct = CorrectWidget(self.session)
+        self.view = ViewWidget(self.session)
+        self.tabs = QTabWidget()
+        # A stroke of the brush changes the mask a hundred times a second; its size may follow a little later.
+        self._mask_timer = QTimer(self)
+        self._mask_timer.setSingleShot(True)
+        self._mask_timer.setInterval(MASK_INTERVAL_MS)
+        self._fade = QVariantAnimation(self)
+        self._fade.setDuration(FADE_MS)
+        self._opacity: float | None = None
+        self.status = plain_label()
         self._lay_out()
         self._connect(napari_viewer)
         self.refresh()
@@ -99,8 +112,9 @@ class TmcaWidget(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.messages)
-        layout.addWidget(_heading("Result"))
-        layout.addWidget(self.result)
+        for name, page in (("Result", self.result), ("Correct", self.correct), ("View", self.view)):
+            self.tabs.addTab(page, name)
+        layout.addWidget(self.tabs)
         layout.addStretch()
         layout.addWidget(self.status)
         scroll = QScrollArea()
@@ -119,6 +133,12 @@ class TmcaWidget(QWidget):
         self.device.changed.connect(self._on_device)
         self.report.textChanged.connect(session.set_report)
         self.report.sentenceToggled.connect(session.use_sentence)
+        self.report.paused.connect(self._on_paused)
+        self.report.live.setChecked(session.live)
+        self.report.live.toggled.connect(self._on_live)
+        self.report.pointed.connect(self._on_report_pointed)
+        self._mask_timer.timeout.connect(self._on_mask)
+        self._fade.valueChanged.connect(self._on_fade)
         self.segment.clicked.connect(self._on_segment)
         self.cancel.clicked.connect(session.cancel)
         links = (
@@ -126,6 +146,8 @@ class TmcaWidget(QWidget):
             (session.report_changed, self._on_report),
             (session.state_changed, self._on_state),
             (session.result_changed, self._on_result),
+            (session.mask_changed, self._on_mask_changed),
+            (session.pointed, self._on_mask_pointed),
             (session.messages_changed, self._on_messages),
             (session.progressed, self._on_progress),
         )
@@ -160,7 +182,8 @@ class TmcaWidget(QWidget):
             with self.image.changed.blocked():
                 self.image.value = layer
         self.segment.setEnabled(layer is not None and self.session.state == "idle")
-        self.result.refresh()
+        for page in (self.result, self.correct, self.view):
+            page.refresh()
 
     def _on_report(self) -> None:
         self.report.setValue(self.session.report)
@@ -187,9 +210,52 @@ class TmcaWidget(QWidget):
         self.progress.setValue(done)
 
     def _on_result(self) -> None:
-        self.result.refresh()
+        for page in (self.result, self.correct, self.view):
+            page.refresh()
         self._on_state()
         self._on_messages()
+
+    def _on_mask_changed(self) -> None:
+        self._mask_timer.start()
+
+    def _on_mask(self) -> None:
+        self.result.show_mask()
+        self.report.light_up({}, self._rejected())
+
+    def _on_mask_pointed(self, strengths: dict[int, float]) -> None:
+        # The report may have been edited since the network was told it; its sentences then have other numbers.
+        self.report.light_up({} if self.session.is_outdated else strengths, self._rejected())
+
+    def _rejected(self) -> tuple[int, ...]:
+        return () if self.session.is_outdated else tuple(self.session.rejected)
+
+    def _on_live(self, on: bool) -> None:
+        self.session.live = on
+
+    def _on_paused(self) -> None:
+        if self.session.segmentation is not None and self.session.is_outdated:
+            self.session.update()
+
+    def _on_report_pointed(self, sentence: int, word: int) -> None:
+        """Let the map of what is pointed at fade in, and the chosen one come back when the mouse has left."""
+        session, layer = self.session, self.session.heatmap_layer
+        if layer is None or session.is_outdated or session.state == "running":
+            return
+        if self._opacity is None or self._fade.state() != QVariantAnimation.State.Running:
+            self._opacity = float(layer.opacity)
+        if sentence < 0:
+            session.end_preview()
+        else:
+            session.preview_map(sentence, word if word >= 0 else None)
+        self._fade.stop()
+        self._fade.setStartValue(0.0)
+        self._fade.setEndValue(self._opacity)
+        self._fade.start()
+
+    def _on_fade(self, opacity: float) -> None:
+        layer = self.session.heatmap_layer
+        if layer is not None:
+            layer.opacity = float(opacity)
 
     def _on_messages(self) -> None:
         messages = list(self.session.messages)
@@ -206,14 +272,6 @@ def _disconnector(links: Any, session: Any) -> Any:
         session.cancel()
 
     return disconnect
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    font = label.font()
-    font.setBold(True)
-    label.setFont(font)
-    return label
 
 
 def _model_choices(current: str) -> tuple[str, ...]:

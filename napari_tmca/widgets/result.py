@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QLabel,
+    QHBoxLayout,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -21,15 +21,17 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_tmca.notify import report_error
+from napari_tmca.widgets.style import plain_label, say
 from tmca_core.errors import TmcaError
 
 if TYPE_CHECKING:
     from napari_tmca.session import Session
 
-AMBER = "#e69f00"
-# Black on amber: amber letters would be too pale on the light theme.
-AMBER_STYLE = f"color: black; background-color: {AMBER}; border-radius: 3px; padding: 1px 4px;"
 LEVELS = (("Mean of all levels", "mean"), ("1  fine", 1), ("2", 2), ("3", 3), ("4  coarse", 4))
+
+
+# Expected Dice under which the reader is asked to look twice.
+LEAST_CONFIDENCE = 0.6
 
 
 class ResultWidget(QWidget):
@@ -46,12 +48,17 @@ class ResultWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self._dragging = ExitStack()
-        self._area = _wrapped_label()
-        self.fit = _wrapped_label()
+        self._area = plain_label("\u2013")
+        self.present = plain_label("\u2013")
+        self.present.setToolTip(
+            "Present: mean probability of the likeliest 0.1 % of the pixels. Sure of the outline: the Dice that the "
+            "network itself expects of it. Neither is a diagnosis."
+        )
+        self.fit = plain_label("\u2013")
         self.fit.setToolTip(
             "How well the report goes with what the picture alone shows: 100 % belongs together, 0 % belongs elsewhere"
         )
-        self.checks = _wrapped_label()
+        self.checks = plain_label("\u2013")
         self.checks.setToolTip("The mask against the side, zones and number that the report states")
         self.image_only = QCheckBox("Mask of the image alone")
         self.image_only.setToolTip("What the network outlines without the report. Painted pixels stay as they are.")
@@ -70,6 +77,8 @@ class ResultWidget(QWidget):
         for text, level in LEVELS:
             self.level.addItem(text, level)
         self.level.setToolTip("At which resolution of the network the map is taken")
+        self.pin = QPushButton("Pin")
+        self.pin.setToolTip("Keep this map as a layer of its own")
         self.save = QPushButton("Save labels\u2026")
         self.save.setToolTip("Write the mask, with your edits, on the scan's own grid")
         self._lay_out()
@@ -82,32 +91,47 @@ class ResultWidget(QWidget):
         segmentation = session.segmentation
         self.setEnabled(segmentation is not None)
         self.save.setEnabled(session.mask_layer is not None)
-        self._area.setText(session.area or "\u2013")
-        self._show_trust()
+        self.show_mask()
         self._quietly(self.threshold, session.threshold)
         self._fill_sentences()
         self.level.blockSignals(True)
         self.level.setCurrentIndex([level for _, level in LEVELS].index(session.level))
         self.level.blockSignals(False)
         self.threshold.setEnabled(session.mask_layer is not None)
-        for chooser in (self.sentence, self.level):
+        for chooser in (self.sentence, self.level, self.pin):
             chooser.setEnabled(session.heatmap_layer is not None)
+
+    def show_mask(self) -> None:
+        """Show what depends on the mask: its size, and how far it agrees with the report."""
+        self._area.setText(self._session.area or "\u2013")
+        self._show_trust()
 
     def _show_trust(self) -> None:
         """Say how far report, picture and mask agree; amber where they do not."""
         session, segmentation = self._session, self._session.segmentation
         agreement = segmentation.agreement if segmentation is not None else None
+        self._show_presence()
         is_low = segmentation is not None and segmentation.has_low_agreement
-        _say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
+        say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
         against = [remark.text for remark in session.remarks if not remark.agrees]
         aspects = ", ".join(dict.fromkeys(remark.aspect for remark in session.remarks))
         agreed = f"agree in {aspects}" if aspects else ""
-        _say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
+        say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
         has_both = segmentation is not None and segmentation.image_only_logits is not None
         self.image_only.setEnabled(has_both and session.mask_layer is not None)
         self.image_only.blockSignals(True)
         self.image_only.setChecked(session.image_only)
         self.image_only.blockSignals(False)
+
+    def _show_presence(self) -> None:
+        segmentation = self._session.segmentation
+        if segmentation is None:
+            say(self.present, "\u2013", is_amber=False)
+            return
+        present, sure = segmentation.presence, segmentation.confidence
+        is_low = sure < LEAST_CONFIDENCE
+        text = f"{present:.0%}, sure of the outline {sure:.0%}"
+        say(self.present, f"{text}: look twice" if is_low else text, is_amber=is_low)
 
     def _quietly(self, slider: QLabeledDoubleSlider, value: float | None) -> None:
         if value is not None and not slider.isSliderDown():
@@ -120,12 +144,16 @@ class ResultWidget(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Size", self._area)
+        form.addRow("Present", self.present)
         form.addRow("Report fits", self.fit)
         form.addRow("Checks", self.checks)
         form.addRow("", self.image_only)
         form.addRow("Threshold", self.threshold)
         form.addRow("Map of", self.sentence)
-        form.addRow("Level", self.level)
+        level = QHBoxLayout()
+        level.addWidget(self.level, stretch=1)
+        level.addWidget(self.pin)
+        form.addRow("Level", level)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
@@ -138,6 +166,7 @@ class ResultWidget(QWidget):
         self.image_only.toggled.connect(self._session.show_image_only)
         self.sentence.activated.connect(self._on_map)
         self.level.activated.connect(self._on_map)
+        self.pin.clicked.connect(self._on_pin)
         self.save.clicked.connect(self._on_save)
 
     def _fill_sentences(self) -> None:
@@ -168,6 +197,9 @@ class ResultWidget(QWidget):
     def _on_map(self) -> None:
         self._session.show_map(sentence=self.sentence.currentData(), level=self.level.currentData())
 
+    def _on_pin(self) -> None:
+        self._session.pin_map()
+
     def _on_save(self) -> None:
         filters = "Mask (*.png *.tif *.nii.gz *.nii)"
         suggested = str(self._session.suggested_path())
@@ -177,15 +209,3 @@ class ResultWidget(QWidget):
                 self._session.save_labels(Path(path))
             except (TmcaError, ValueError) as error:
                 report_error(error)
-
-
-def _wrapped_label() -> QLabel:
-    label = QLabel("\u2013")
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    return label
-
-
-def _say(label: QLabel, text: str, *, is_amber: bool) -> None:
-    label.setText(text)
-    label.setStyleSheet(AMBER_STYLE if is_amber else "")

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_tmca.widgets import TmcaWidget
-from napari_tmca.widgets.result import AMBER
+from napari_tmca.widgets.style import AMBER
 from tmca_core.io import read_mask
 
 TIMEOUT_MS = 120_000

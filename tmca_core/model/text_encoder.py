@@ -114,6 +114,14 @@ class ReportTokenizer:
         ids = self.tokenizer.get_vocab()
         return sorted(ids, key=ids.__getitem__)
 
+    def offsets(self, text: str) -> tuple[tuple[int, int] | None, ...]:
+        """Return where each token of one sentence stands in it, as character offsets; ``None`` for special tokens."""
+        spans = self.tokenizer(_encodable(text), add_special_tokens=False, return_offsets_mapping=True)
+        pieces: list[tuple[int, int]] = [(start, end) for start, end in spans["offset_mapping"]]
+        room = self.max_tokens - 2
+        windows = [pieces[i : i + room] for i in range(0, max(len(pieces), 1), room)]
+        return tuple(span for window in windows for span in (None, *window, None))
+
     def _windows(self, text: str) -> list[tuple[int, ...]]:
         pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(_encodable(text)))
         room = self.max_tokens - 2

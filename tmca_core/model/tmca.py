@@ -138,7 +138,22 @@ class Tmca(nn.Module):
         sentences = torch.arange(output.report.num_sentences, device=output.report.sentence.device)
         member = (output.report.sentence == sentences[:, None]).float()  # (S, T)
         # A product of matrices: an (S, T, d) copy of the tokens would need 50 GB for a report of 10,000 words.
-        means = member @ output.report.tokens[0].float() / member.sum(1, keepdim=True).clamp_min(1.0)  # (S, d)
+        return self.text_attention(output, output.report.tokens[0], member)
+
+    def text_attention(self, output: TmcaOutput, tokens: Tensor, member: Tensor) -> list[Tensor]:
+        """Return the maps of parts of a text, such as its words: per level (W, 1, h, w), 0..1; empty without LTEM.
+
+        Parameters
+        ----------
+        output : TmcaOutput
+            Of one picture, batch size 1.
+        tokens : Tensor, shape (T, d)
+            Token embeddings.
+        member : Tensor, shape (W, T)
+            1 where a token belongs to a part, else 0.
+
+        """
+        means = member @ tokens.float() / member.sum(1, keepdim=True).clamp_min(1.0)  # (W, d)
         return level_attention(self.decoder, output.levels, self.text_vectors(means))
 
     def target_sums(self, output: TmcaOutput) -> list[Tensor]:

@@ -1,18 +1,27 @@
 """Text to facts and facts to text: sections, sentences, findings, places, negation. Rules are data, in *.toml."""
 
 from tmca_core.report.facts import Facts, read_facts, states_opacity_alone, swap_facts
-from tmca_core.report.parse import parse_report, read_report
+from tmca_core.report.files import read_report
+from tmca_core.report.identity import Identity, find_identity, remove_identity
+from tmca_core.report.marks import Mark, marks_in
+from tmca_core.report.parse import parse_report
 from tmca_core.report.sides import swap_sides
 from tmca_core.report.told import statement, told_sentences, with_statement
+from tmca_core.report.words import words_in
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
 __all__ = [
     "Facts",
+    "Identity",
+    "Mark",
     "add_company",
+    "find_identity",
     "held_out_writers",
+    "marks_in",
     "parse_report",
     "read_facts",
     "read_report",
+    "remove_identity",
     "statement",
     "states_opacity_alone",
     "swap_facts",
@@ -20,5 +29,6 @@ __all__ = [
     "told_sentences",
     "training_writers",
     "with_statement",
+    "words_in",
     "write_report",
 ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
 
-from tmca_core.errors import ReportError
 from tmca_core.report.facts import findings_in
 from tmca_core.report.negation import is_negated
 from tmca_core.report.rules import load_rules
@@ -13,10 +11,6 @@ from tmca_core.report.sentences import Span, split_sentences
 from tmca_core.report.sides import named_sides
 from tmca_core.study import Report, Sentence
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MAX_BYTES = 5_000_000
 LONG_REPORT_WORDS = 2_000
 
 
@@ -33,28 +27,6 @@ def parse_report(text: str) -> Report:
     """
     sentences = tuple(_understand(text, span) for span in split_sentences(text))
     return Report(text=text, sentences=sentences, notes=tuple(_notes(text, sentences)))
-
-
-def read_report(path: Path) -> str:
-    """Read the text of a report file: UTF-8, UTF-16 with a byte order mark, or Latin-1.
-
-    Raises
-    ------
-    ReportError
-        If the file is missing, not readable, too large, or no text.
-
-    """
-    try:
-        content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
-    except OSError as error:
-        reason = "is a folder" if path.is_dir() else "is missing or cannot be read"
-        raise ReportError(f"{path}: expected a text file, and it {reason}.", hint="Choose a .txt file.") from error
-    if content is None:
-        raise ReportError(f"{path.name}: expected a report, got a file of over 5 MB.", hint="Choose a .txt file.")
-    text = _decode(content)
-    if text is None:
-        raise ReportError(f"{path.name}: expected text, got binary data.", hint="Save the report as plain text (.txt).")
-    return text
 
 
 def _understand(text: str, span: Span) -> Sentence:
@@ -94,14 +66,3 @@ def _notes(text: str, sentences: tuple[Sentence, ...]) -> list[str]:
     elif all(s.is_negated for s in sentences if s.is_about_picture):
         notes.append("The report affirms no finding: an empty mask is an answer.")
     return notes
-
-
-def _decode(content: bytes) -> str | None:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    if b"\x00" in content:
-        return None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")

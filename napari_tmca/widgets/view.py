@@ -1,0 +1,85 @@
+"""How scan and result are shown: window and level, probability, uncertainty."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_tmca.widgets.style import plain_label
+
+if TYPE_CHECKING:
+    from napari_tmca.heatmaps import Values
+    from napari_tmca.session import Session
+
+
+class ViewWidget(QWidget):
+    """Windows of the session's image, and layers of its result.
+
+    Parameters
+    ----------
+    session : Session
+        Of the viewer.
+
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._names: tuple[str, ...] = ()
+        self.windows: dict[str, QPushButton] = {}
+        self._grid = QGridLayout()
+        self.probability = QCheckBox("Layer of the probability")
+        self.uncertainty = QCheckBox("Layer of the uncertainty")
+        self.uncertainty.setToolTip("Entropy of the probability, in bits: 1 where the network would toss a coin")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 6, 4, 4)
+        layout.addWidget(plain_label("Window and level. Or drag with the right button: up brighter, right wider."))
+        layout.addLayout(self._grid)
+        layout.addWidget(self.probability)
+        layout.addWidget(self.uncertainty)
+        layout.addStretch()
+        self.probability.toggled.connect(partial(self._on_values, "probability"))
+        self.uncertainty.toggled.connect(partial(self._on_values, "uncertainty"))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session as it is; emits nothing."""
+        session = self._session
+        layer = session.scan_layer
+        names = tuple(session.window_presets()) if layer is not None else ()
+        if names != self._names:
+            self._fill(names)
+        kinds: tuple[tuple[QCheckBox, Values], ...] = (
+            (self.probability, "probability"),
+            (self.uncertainty, "uncertainty"),
+        )
+        for box, kind in kinds:
+            box.setEnabled(session.segmentation is not None)
+            box.blockSignals(True)
+            box.setChecked(session.is_shown(kind))
+            box.blockSignals(False)
+
+    def _fill(self, names: tuple[str, ...]) -> None:
+        for button in self.windows.values():
+            self._grid.removeWidget(button)
+            button.deleteLater()
+        self._names, self.windows = names, {}
+        for i, name in enumerate(names):
+            button = QPushButton(name)
+            key = f"Alt+{i + 1}"
+            button.setShortcut(QKeySequence(key))
+            button.setToolTip(f"{name} window ({key})")
+            button.clicked.connect(partial(self._on_window, name))
+            self._grid.addWidget(button, i // 2, i % 2)
+            self.windows[name] = button
+
+    def _on_window(self, name: str) -> None:
+        window = self._session.window_presets().get(name)
+        if window is not None:
+            self._session.set_window(*window)
+
+    def _on_values(self, kind: Values, on: bool) -> None:
+        self._session.show_values(kind, on)
