@@ -55,7 +55,7 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
     """
     path = Path(path)
     _check_target(path, mask.shape, scan)
-    labels = _labels(mask)
+    labels = labels_of(mask)
     if suffix_of(path) not in _NIFTI_SUFFIXES and labels.max(initial=0) <= 1:
         labels *= 255
     _write_array(path, labels, scan)
@@ -116,9 +116,9 @@ def write_overlay(
     path = Path(path)
     if suffix_of(path) != ".png":
         raise StudyWriteError(f"{path.name}: an overlay is written as .png only.", hint="Choose a name ending in .png.")
-    _check_shape(path, mask.shape, scan)
+    check_shape(path, mask.shape, scan)
     if attention is not None:
-        _check_shape(path, attention.shape, scan)
+        check_shape(path, attention.shape, scan)
         scan, mask = _heated_slice(scan, np.asarray(mask, dtype=bool), attention)
     picture, _ = draw_overlay(scan, mask)
     with atomic_write(path) as file:
@@ -141,7 +141,7 @@ def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
         file.write(f"{text}\n".encode())
 
 
-def _check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+def check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
     if shape != scan.shape:
         raise GeometryError(
             f"{path.name}: expected values of the scan's shape {scan.shape}, got {shape}.",
@@ -151,7 +151,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
 
 def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
     """Check that the values have the scan's shape, and that the suffix can hold them on its grid."""
-    _check_shape(path, shape, scan)
+    check_shape(path, shape, scan)
     suffix = suffix_of(path)
     if suffix not in WRITE_SUFFIXES:
         raise StudyWriteError(
@@ -170,7 +170,7 @@ def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
         )
 
 
-def _labels(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
+def labels_of(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
     """Return the mask as unsigned integers, as small as its labels."""
     values = np.asarray(mask)
     if values.dtype.kind == "b":
