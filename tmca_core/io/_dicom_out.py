@@ -40,12 +40,14 @@ def algorithm_type(provenance: Provenance | None, *, is_edited: bool) -> str:
 def save_dicom(path: Path, dataset: Dataset) -> None:
     """Write a dataset with a preamble of zeroes, where an executable header could hide, complete or not at all.
 
+    A file that it replaces is kept as ``NAME.previous``.
+
     The bytes are made in memory first: pydicom would put its own words over an error of the disk.
     """
     dataset.preamble = bytes(128)
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
-    with atomic_write(path) as file:
+    with atomic_write(path, keeps_previous=True) as file:
         file.write(buffer.getbuffer())
 
 

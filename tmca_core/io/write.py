@@ -17,6 +17,7 @@ from tmca_core.display import with_heat
 from tmca_core.errors import GeometryError, StudyWriteError
 from tmca_core.io._files import suffix_of
 from tmca_core.io.nifti import write_nifti
+from tmca_core.io.nrrd_write import write_nrrd
 from tmca_core.overlay import draw_overlay, fullest_slice
 
 if TYPE_CHECKING:
@@ -26,19 +27,20 @@ if TYPE_CHECKING:
 
     from tmca_core.study import Scan
 
-WRITE_SUFFIXES = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+WRITE_SUFFIXES = (".png", ".tif", ".tiff", ".nii", ".nii.gz", ".nrrd")
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_VOLUME_SUFFIXES = (*_NIFTI_SUFFIXES, ".nrrd")
 
 
 def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
-    """Write a mask on the grid of the scan's own file.
+    """Write a mask on the grid of the scan's own file; a mask that it replaces is kept as ``NAME.previous``.
 
     Parameters
     ----------
     path : Path or str
-        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI.
+        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI, ``.nrrd`` for any.
     mask : NDArray of bool or whole numbers, shape of the scan
-        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI. With labels above 1
+        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI and NRRD. With labels above 1
         every label keeps its number; 8 bits up to 255, else 16.
     scan : Scan
         What the mask belongs to.
@@ -56,9 +58,9 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
     path = Path(path)
     _check_target(path, mask.shape, scan)
     labels = labels_of(mask)
-    if suffix_of(path) not in _NIFTI_SUFFIXES and labels.max(initial=0) <= 1:
+    if suffix_of(path) not in _VOLUME_SUFFIXES and labels.max(initial=0) <= 1:
         labels *= 255
-    _write_array(path, labels, scan)
+    _write_array(path, labels, scan, keeps_previous=True)
 
 
 def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -> None:
@@ -67,7 +69,7 @@ def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -
     Parameters
     ----------
     path : Path or str
-        As for `write_mask`. NIfTI and TIFF hold float32; PNG holds 16-bit grey, 0..65535 for 0..1.
+        As for `write_mask`. NIfTI, NRRD and TIFF hold float32; PNG holds 16-bit grey, 0..65535 for 0..1.
     values : NDArray of float, shape of the scan
         0..1.
     scan : Scan
@@ -163,7 +165,7 @@ def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
             f"{path.name}: this scan is a picture without a place in space, and NIfTI needs one.",
             hint="Choose a name ending in .png or .tif.",
         )
-    if suffix not in _NIFTI_SUFFIXES and scan.ndim == 3:
+    if suffix not in _VOLUME_SUFFIXES and scan.ndim == 3:
         raise StudyWriteError(
             f"{path.name}: this scan is a volume of {scan.shape[0]} slices, and {suffix} would hold one.",
             hint="Choose a name ending in .nii.gz.",
@@ -183,9 +185,9 @@ def labels_of(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
     return values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
 
 
-def _write_array(path: Path, array: NDArray[np.generic], scan: Scan) -> None:
+def _write_array(path: Path, array: NDArray[np.generic], scan: Scan, *, keeps_previous: bool = False) -> None:
     suffix = suffix_of(path)
-    with atomic_write(path) as file:
+    with atomic_write(path, keeps_previous=keeps_previous) as file:
         if suffix == ".png":
             Image.fromarray(array).save(file, "PNG")
         elif suffix == ".nii":
@@ -194,6 +196,8 @@ def _write_array(path: Path, array: NDArray[np.generic], scan: Scan) -> None:
             # No name and no time in the stream: equal masks give equal files. Level 1 is nibabel's own choice.
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
                 write_nifti(cast("BinaryIO", stream), array, scan)
+        elif suffix == ".nrrd":
+            write_nrrd(file, array, scan)
         else:
             tifffile.imwrite(file, array, photometric="minisblack", metadata=None, compression="zlib")
 

@@ -15,6 +15,7 @@ from tmca_core.io.dicom_seg_read import read_dicom_seg
 from tmca_core.study import Provenance, Scan
 
 ORIENTATIONS = ("axial", "sagittal", "coronal", "oblique", "axial-prone", "axial-mirrored")
+COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
 PROVENANCE = Provenance("tmca-compact", "0.2.0", "ab" * 32, "cpu")
 
 
@@ -130,7 +131,7 @@ def test_an_empty_mask_is_said_and_comes_back_empty(tmp_path, scan):
 
 
 def test_a_single_slice_and_a_projection_without_positions_come_back(tmp_path, save_series, lopsided):
-    nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "Modality": "CR"}
+    nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "SOPClassUID": COMPUTED_RADIOGRAPHY}
     for name, elements in (("slice", {}), ("projection", nowhere)):
         path = next(save_series(name, **elements).iterdir())
         scan = read_scan(path)
