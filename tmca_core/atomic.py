@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import os
 import secrets
 import shutil
@@ -77,7 +78,7 @@ def atomic_write(path: Path | str, *, keeps_previous: bool = False) -> Iterator[
                 _flush_to_disk(file)
             _keep_permissions(target, temporary)
             if keeps_previous:
-                keep_previous(target)
+                keep_previous(target, temporary)
             os.replace(temporary, target)
     except OSError as error:
         raise _sentence(path, error) from error
@@ -90,11 +91,12 @@ def previous_of(path: Path) -> Path:
     return path.with_name(path.name + PREVIOUS_SUFFIX)
 
 
-def keep_previous(target: Path) -> None:
-    """Give the file at ``target``, if there is one, the second name ``NAME.previous``, in place of an older such file.
+def keep_previous(target: Path, replacement: Path) -> None:
+    """Give the file at ``target`` the second name ``NAME.previous``, in place of an older such file.
 
-    The file itself is not touched, so that a crash at any moment leaves it where it was. Disks without second names get
-    a copy, flushed to the disk. A name too long for the suffix is left without: the new version matters more.
+    Nothing happens where there is no such file, or the replacement says the same: saving twice keeps the version that
+    differs. The file itself is not touched, so that a crash at any moment leaves it where it was. Disks without second
+    names get a copy, flushed to the disk. A name too long for the suffix is left without: the new version matters more.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def keep_previous(target: Path) -> None:
         If neither can be made; nothing is then changed.
 
     """
-    if not target.is_file():
+    if not target.is_file() or filecmp.cmp(target, replacement, shallow=False):
         return
     temporary = _temporary_beside(target)
     with _removed_on_error(temporary):

@@ -92,11 +92,7 @@ def write_rtstruct(
     check_shape(path, mask.shape, scan)
     labels = labels_of(mask)
     source = source_images(path.name, scan)
-    if not source.has_positions:
-        raise StudyWriteError(
-            f"{path.name}: contours lie in the patient's space, and this image states no position in it.",
-            hint="Save it as a DICOM segmentation or as PNG instead.",
-        )
+    check_positions(path, source)
     present = [int(label) for label in np.unique(labels) if label] or [1]
     notes = source.notes
     if not labels.any():
@@ -152,6 +148,15 @@ def read_rtstruct(path: Path | str, scan: Scan) -> tuple[Segment, ...]:
         raise StudyReadError(
             f"{path.name}: the structure set is damaged or contradicts itself.", hint="Export it again."
         ) from error
+
+
+def check_positions(path: Path, source: SourceImages) -> None:
+    """Raise `StudyWriteError` if the source has no place in the patient's space, where contours lie."""
+    if not source.has_positions:
+        raise StudyWriteError(
+            f"{path.name}: contours lie in the patient's space, and this image states no position in it.",
+            hint="Save it as a DICOM segmentation or as PNG instead.",
+        )
 
 
 def _planes(source: SourceImages) -> Iterator[_Plane]:

@@ -56,7 +56,7 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
 
     """
     path = Path(path)
-    _check_target(path, mask.shape, scan)
+    check_target(path, mask.shape, scan)
     labels = labels_of(mask)
     if suffix_of(path) not in _VOLUME_SUFFIXES and labels.max(initial=0) <= 1:
         labels *= 255
@@ -84,7 +84,7 @@ def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -
 
     """
     path = Path(path)
-    _check_target(path, values.shape, scan)
+    check_target(path, values.shape, scan)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"expected values 0..1, got {values.min()} to {values.max()}")
     is_png = suffix_of(path) == ".png"
@@ -121,7 +121,7 @@ def write_overlay(
     check_shape(path, mask.shape, scan)
     if attention is not None:
         check_shape(path, attention.shape, scan)
-        scan, mask = _heated_slice(scan, np.asarray(mask, dtype=bool), attention)
+        scan, mask = heated_slice(scan, np.asarray(mask, dtype=bool), attention)
     picture, _ = draw_overlay(scan, mask)
     with atomic_write(path) as file:
         Image.fromarray(picture).save(file, "PNG")
@@ -151,7 +151,7 @@ def check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
         )
 
 
-def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+def check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
     """Check that the values have the scan's shape, and that the suffix can hold them on its grid."""
     check_shape(path, shape, scan)
     suffix = suffix_of(path)
@@ -202,7 +202,7 @@ def _write_array(path: Path, array: NDArray[np.generic], scan: Scan, *, keeps_pr
             tifffile.imwrite(file, array, photometric="minisblack", metadata=None, compression="zlib")
 
 
-def _heated_slice(
+def heated_slice(
     scan: Scan, mask: NDArray[np.bool_], attention: NDArray[np.float32]
 ) -> tuple[Scan, NDArray[np.bool_]]:
     """Return one slice as a colour scan with the attention in it, and its mask."""
