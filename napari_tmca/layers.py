@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
+PROVENANCE_KEY = "tmca_provenance"  # of the network whose mask a Labels layer holds
 MASK_COLOR = (0.90, 0.62, 0.0, 1.0)  # Okabe-Ito orange: told apart from grey with any colour vision
 HEAT = Colormap(
     [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],

@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from napari_tmca.layers import (
     MASK_NAME,
+    PROVENANCE_KEY,
     SCAN_KEY,
     add_heatmap,
     add_mask,
@@ -31,7 +32,8 @@ from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job
 from tmca_core.attention import attention_on_scan
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
-from tmca_core.io import read_scan, write_mask
+from tmca_core.io import read_scan
+from tmca_core.io.formats import name_of_target, save_mask
 from tmca_core.report import parse_report
 from tmca_core.study import Scan
 
@@ -392,6 +394,8 @@ class Session:
     def save_labels(self, path: str | PathLike[str]) -> Path:
         """Write the mask as it now is, edits included, on the scan's own grid; the suffix decides the format.
 
+        ``.dcm`` gives a DICOM segmentation. A file that is replaced is kept as ``NAME.previous``.
+
         Raises
         ------
         StudyWriteError, GeometryError
@@ -402,8 +406,16 @@ class Session:
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
         scan = layer.metadata[SCAN_KEY]
-        write_mask(Path(path), np.asarray(layer.data), scan)
-        self._say(f"Saved {Path(path).name}.")
+        data = np.asarray(layer.data)
+        notes = save_mask(
+            Path(path),
+            data,
+            scan,
+            provenance=layer.metadata.get(PROVENANCE_KEY),
+            is_edited=bool(self._edited(data).any()),
+            name=name_of_target(self.segmentation.report if self.segmentation else None),
+        )
+        self._say(f"Saved {Path(path).name}.", *notes)
         return Path(path)
 
     def suggested_path(self) -> Path:
@@ -446,6 +458,8 @@ class Session:
         self.image_only = False
         self._written = [(False, segmentation.threshold)]
         self._painted = np.zeros(segmentation.logits.shape, dtype=bool)
+        if (layer := self.mask_layer) is not None:
+            layer.metadata[PROVENANCE_KEY] = segmentation.provenance
 
     def _edited(self, current: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return where somebody painted: what differs from the mask that was written into the layer.

@@ -19,7 +19,10 @@ from tmca_core.io.write import check_target, write_mask
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tmca_core.study import Report, Scan, Segmentation
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tmca_core.study import Provenance, Report, Scan, Segmentation
 
 
 class MaskFormat(StrEnum):
@@ -75,6 +78,38 @@ def check_format(mask_format: MaskFormat, scan: Scan) -> None:
     source = source_images(path.name, scan)
     if mask_format == MaskFormat.RTSTRUCT:
         check_positions(path, source)
+
+
+def save_mask(
+    path: Path,
+    mask: NDArray[np.generic],
+    scan: Scan,
+    *,
+    provenance: Provenance | None = None,
+    is_edited: bool = False,
+    name: str = "lesion",
+) -> tuple[str, ...]:
+    """Write a mask in the format of its suffix, ``.dcm`` as a DICOM segmentation, and return what should be known.
+
+    Parameters
+    ----------
+    path, mask, scan
+        As for `tmca_core.io.write_mask`, and ``.dcm`` as for `tmca_core.io.dicom_seg.write_dicom_seg`.
+    provenance, is_edited
+        As for `write_dicom_seg`; other formats have no place for them.
+    name : str
+        What label 1 outlines.
+
+    Raises
+    ------
+    GeometryError, StudyWriteError, ValueError
+        As for the two.
+
+    """
+    if path.suffix.lower() == ".dcm":
+        return write_dicom_seg(path, mask, scan, names={1: name}, provenance=provenance, is_edited=is_edited)
+    write_mask(path, mask, scan)
+    return ()
 
 
 def write_format(mask_format: MaskFormat, path: Path, scan: Scan, segmentation: Segmentation) -> tuple[str, ...]:
