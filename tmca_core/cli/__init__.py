@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, deidentify, evaluate, installed, phantom, predict, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -29,6 +29,7 @@ for command in (
     installed.models,
     installed.doctor,
     phantom.phantom,
+    deidentify.deidentify,
 ):
     app.command()(command)
 

@@ -30,7 +30,7 @@ def predict(
         list[str] | None,
         typer.Option(
             "--format",
-            help="Further files of the mask: nifti, png, tiff, nrrd, seg, rtstruct, sr, capture. Repeat, or use commas.",
+            help="More files of the mask: nifti, png, tiff, nrrd, seg, rtstruct, sr, capture. Repeat or use commas.",
         ),
     ] = None,
 ) -> None:

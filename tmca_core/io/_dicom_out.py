@@ -1,4 +1,4 @@
-"""What every DICOM object written here has in common: who made it, new identifiers, a zeroed preamble, whole or not at all."""
+"""What every DICOM object written here has in common: who made it, a zeroed preamble, whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import warnings
 from contextlib import contextmanager
 from importlib import metadata
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmca_core.atomic import atomic_write
@@ -14,6 +13,7 @@ from tmca_core.errors import StudyWriteError, TmcaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pydicom import Dataset
 
@@ -77,4 +77,6 @@ def coded(code: Code) -> Any:
 def check_suffix(path: Path, suffix: str = ".dcm") -> None:
     """Raise `StudyWriteError` unless the name ends as DICOM files do."""
     if path.suffix.lower() != suffix:
-        raise StudyWriteError(f"{path.name}: expected a name ending in {suffix}.", hint=f"Choose a name ending in {suffix}.")
+        raise StudyWriteError(
+            f"{path.name}: expected a name ending in {suffix}.", hint=f"Choose a name ending in {suffix}."
+        )

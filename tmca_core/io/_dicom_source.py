@@ -145,7 +145,7 @@ def _image_headers(source: Path) -> Iterator[Dataset]:
         if header is None:
             return
         source = source.parent
-    headers = _headers((path for path in sorted(source.iterdir()) if path.is_file()))
+    headers = _headers(path for path in sorted(source.iterdir()) if path.is_file())
     yield from headers or _headers(path for path in sorted(source.rglob("*")) if path.is_file())
 
 

@@ -1,7 +1,7 @@
 """A copy of a DICOM series without what names its patient, as far as headers go; anonymity is never promised.
 
-dicognito replaces identifiers and moves dates; the rest of the basic profile of DICOM PS3.15 is done by leaving out every
-private element and every free text that is not needed to read the image. Pixels are never touched.
+dicognito replaces identifiers and moves dates; the rest of the basic profile of DICOM PS3.15 is done by leaving out
+every private element and every free text that is not needed to read the image. Pixels are never touched.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def _copy_all(anonymizer: Any, source: Path, paths: list[Path], stage: Path) -> 
             continue
         number += 1
         if dataset.get("BurnedInAnnotation") != "NO":
-            says = "says that text is burned into" if dataset.get("BurnedInAnnotation") == "YES" else "does not rule out"
+            says = (
+                "says that text is burned into" if dataset.get("BurnedInAnnotation") == "YES" else "does not rule out"
+            )
             what = "the pixels" if says.startswith("says") else "text burned into the pixels"
             yield f"The header {says} {what}: look at every picture for names before you give it away."
         with warnings.catch_warnings():

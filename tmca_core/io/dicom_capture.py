@@ -105,7 +105,7 @@ def _with_notice(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the picture, enlarged where it is small, above a black band that holds the notice."""
     factor = -(-_LEAST_WIDTH // picture.shape[1])
     picture = picture.repeat(max(factor, 1), axis=0).repeat(max(factor, 1), axis=1)
-    height, width, _ = picture.shape
+    width = picture.shape[1]
     font = ImageFont.load_default(max(12, width // 40))
     band = Image.new("RGB", (width, max(20, width // 20)))
     ImageDraw.Draw(band).text((band.height // 4, band.height // 2), _BURNED_IN, fill="white", font=font, anchor="lm")

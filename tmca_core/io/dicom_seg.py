@@ -62,8 +62,8 @@ def write_dicom_seg(
     scan : Scan
         As `tmca_core.io.read_scan` read it from DICOM; its files must still be there.
     kind : {"binary", "fractional", "labelmap"}
-        One bit per voxel and segment, numbered 1, 2, ... in the order of the labels; 8-bit probabilities of one segment;
-        or one frame per slice that holds the labels' own numbers.
+        One bit per voxel and segment, numbered 1, 2, ... in the order of the labels; 8-bit probabilities of one
+        segment; or one frame per slice that holds the labels' own numbers.
     probability : NDArray of float, shape of the scan
         0..1; needed by "fractional", and by nothing else.
     names : Mapping of int to str, optional

@@ -56,8 +56,8 @@ def write_dicom_sr(
 ) -> tuple[str, ...]:
     """Write the sizes of a mask as a Comprehensive 3D SR.
 
-    Of a volume, one group per label with its volume and the outlines on all slices. Of an image, one group per connected
-    area with its area. Where the spacing is unknown, sizes are in voxels or pixels, and no millimetre is made up.
+    Of a volume, one group per label with its volume and the outlines on all slices. Of an image, one group per
+    connected area with its area. Where the spacing is unknown, sizes are in voxels or pixels, and no millimetre is made up.
 
     Parameters
     ----------
@@ -128,7 +128,9 @@ def _groups(
         term = term_of(of_label[label])
         regions = list(_regions(frames == label, source))
         if scan.ndim == 3:
-            size = _measurement(_VOLUME, step * sum(n for _, n in regions), _VOXELS if scan.spacing_mm is None else _MM3)
+            size = _measurement(
+                _VOLUME, step * sum(n for _, n in regions), _VOXELS if scan.spacing_mm is None else _MM3
+            )
             options = _group_options(term, f"{term.label} {label}", size, maker)
             make = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
             groups.append(make(referenced_regions=[region for region, _ in regions], **options))

@@ -102,8 +102,12 @@ def write_rtstruct(
         frames, planes = source.frames_of(labels, scan), list(_planes(source))
         named = names_of_labels(present, dict(names or {}))
         for number, label in enumerate(present, 1):
-            contours = [c for frame, plane in zip(frames, planes, strict=True) for c in _contours(frame == label, plane)]
-            _add_region(dataset, number, named[label], contours, provenance, algorithm_type(provenance, is_edited=is_edited))
+            contours = [
+                c for frame, plane in zip(frames, planes, strict=True) for c in _contours(frame == label, plane)
+            ]
+            _add_region(
+                dataset, number, named[label], contours, provenance, algorithm_type(provenance, is_edited=is_edited)
+            )
     save_dicom(path, dataset)
     return notes
 
@@ -290,7 +294,8 @@ def _read(path: Path) -> Dataset:
         raise StudyReadError(f"{path.name}: cannot be read as DICOM.", hint="Choose a structure set.") from error
     if not is_structure_set:
         raise StudyReadError(
-            f"{path.name}: expected an RT Structure Set, got another object.", hint="Choose a file of modality RTSTRUCT."
+            f"{path.name}: expected an RT Structure Set, got another object.",
+            hint="Choose a file of modality RTSTRUCT.",
         )
     return dataset
 

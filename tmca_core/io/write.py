@@ -38,10 +38,11 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
     Parameters
     ----------
     path : Path or str
-        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI, ``.nrrd`` for any.
+        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI, ``.nrrd`` for
+        any.
     mask : NDArray of bool or whole numbers, shape of the scan
-        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI and NRRD. With labels above 1
-        every label keeps its number; 8 bits up to 255, else 16.
+        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI and NRRD. With labels
+        above 1 every label keeps its number; 8 bits up to 255, else 16.
     scan : Scan
         What the mask belongs to.
 
@@ -144,6 +145,7 @@ def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
 
 
 def check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+    """Raise `GeometryError` unless values to be written have the scan's shape."""
     if shape != scan.shape:
         raise GeometryError(
             f"{path.name}: expected values of the scan's shape {scan.shape}, got {shape}.",
@@ -202,9 +204,7 @@ def _write_array(path: Path, array: NDArray[np.generic], scan: Scan, *, keeps_pr
             tifffile.imwrite(file, array, photometric="minisblack", metadata=None, compression="zlib")
 
 
-def heated_slice(
-    scan: Scan, mask: NDArray[np.bool_], attention: NDArray[np.float32]
-) -> tuple[Scan, NDArray[np.bool_]]:
+def heated_slice(scan: Scan, mask: NDArray[np.bool_], attention: NDArray[np.float32]) -> tuple[Scan, NDArray[np.bool_]]:
     """Return one slice as a colour scan with the attention in it, and its mask."""
     if scan.ndim == 3:
         z = fullest_slice(mask)

@@ -50,7 +50,9 @@ def test_every_voxel_lies_on_the_frame_of_its_source(tmp_path, save_series, lops
         for row, column in zip(*np.nonzero(frame), strict=True):
             cosines = np.array(source.ImageOrientationPatient).reshape(2, 3)
             spacing = np.array(source.PixelSpacing)
-            place = np.array(source.ImagePositionPatient) + cosines[0] * spacing[1] * column + cosines[1] * spacing[0] * row
+            place = (
+                np.array(source.ImagePositionPatient) + cosines[0] * spacing[1] * column + cosines[1] * spacing[0] * row
+            )
             assert image.GetPixel(image.TransformPhysicalPointToIndex(place.astype(float).tolist())) == 1
 
 

@@ -1,4 +1,4 @@
-"""Every writer: an error at the n-th write for every n, a full disk, and a process killed while saving, harm no file."""
+"""An error at the n-th write for every n, a full disk, and a process killed while saving harm no file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -62,6 +63,19 @@ class _FailingFile:
         return self._file.write(data)
 
 
+def _open_failing(remaining, *args):
+    return _FailingFile(builtins.open(*args), remaining)  # noqa: SIM115 (closed by whoever asked for it)
+
+
+def _message_of(write, path, mask, scan):
+    """Return what a writer says, None if it writes."""
+    try:
+        write(path, mask, scan)
+    except StudyWriteError as error:
+        return str(error)
+    return None
+
+
 @writers
 def test_an_error_at_any_write_keeps_the_old_file(tmp_path, save_series, lopsided, monkeypatch, name, write):
     scan = read_scan(save_series())
@@ -70,17 +84,13 @@ def test_an_error_at_any_write_keeps_the_old_file(tmp_path, save_series, lopside
     (folder / name).write_bytes(b"old")
     for number in range(1, 1000):
         remaining = [number]
-        monkeypatch.setattr(
-            atomic, "open", lambda *args, r=remaining: _FailingFile(builtins.open(*args), r), raising=False
-        )
-        try:
-            write(folder / name, lopsided(scan.shape), scan)
-        except StudyWriteError as error:
-            assert "the disk reports an error; the old file is unchanged" in str(error)
-            assert (folder / name).read_bytes() == b"old"
-            assert [entry.name for entry in folder.iterdir()] == [name]
-        else:
+        monkeypatch.setattr(atomic, "open", partial(_open_failing, remaining), raising=False)
+        message = _message_of(write, folder / name, lopsided(scan.shape), scan)
+        if message is None:
             break
+        assert "the disk reports an error; the old file is unchanged" in message
+        assert (folder / name).read_bytes() == b"old"
+        assert [entry.name for entry in folder.iterdir()] == [name]
     assert number > 1
     assert (folder / f"{name}.previous").read_bytes() == b"old"
 

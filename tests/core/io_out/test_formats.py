@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,7 +40,7 @@ VOLUME_FORMATS = ("nifti", "nrrd", "seg", "rtstruct", "sr", "capture")
 def test_formats_are_parsed_repeated_and_with_commas():
     assert parse_formats(["seg,nifti", "SR", "seg"]) == (MaskFormat.SEG, MaskFormat.NIFTI, MaskFormat.SR)
     assert parse_formats([]) == ()
-    with pytest.raises(ConfigError, match="expected one of nifti, png, .*, got 'gif'"):
+    with pytest.raises(ConfigError, match=r"expected one of nifti, png, .*, got 'gif'"):
         parse_formats(["gif"])
 
 
@@ -69,8 +71,8 @@ def test_a_volume_is_no_picture(tmp_path, save_series, name):
 def test_a_png_has_no_place_and_no_instances(tmp_path, name):
     Image.fromarray(np.arange(99, dtype=np.uint8).reshape(9, 11)).save(tmp_path / "scan.png")
     segmenter = Segmenter()
+    scan = read_scan(tmp_path / "scan.png")
     with pytest.raises(StudyWriteError, match=r"a place in space|refers to the DICOM files of its scan"):
-        scan = read_scan(tmp_path / "scan.png")
         list(predict_to_folder(segmenter, scan, None, tmp_path / "out", formats=[MaskFormat(name)]))
     assert not segmenter.has_run
     assert not (tmp_path / "out").exists()
@@ -97,3 +99,19 @@ def test_a_mask_edited_since_is_kept_when_the_scan_is_segmented_again(tmp_path, 
 def test_the_target_has_the_name_that_the_report_gives_it(text, name):
     assert name_of_target(parse_report(text)) == name
     assert name_of_target(None) == "lesion"
+
+
+def test_the_name_is_copied_only_where_the_standard_asks_for_it(tmp_path, save_series):
+    scan = read_scan(save_series("canary_series"))
+    formats = [MaskFormat(name) for name in VOLUME_FORMATS]
+    report = parse_report("Canary has an opacity in the left lower zone.")
+    list(predict_to_folder(Segmenter(), scan, report, tmp_path / "out", formats=formats))
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        elif path.suffix == ".nrrd":
+            content, _, voxels = content.partition(b"\n\n")
+            content += gzip.decompress(voxels)
+        assert (b"canary" in content.lower()) == (path.suffix == ".dcm"), path.name
+        assert b"opacity in the left" not in content.lower()
