@@ -57,7 +57,8 @@ def write_dicom_sr(
     """Write the sizes of a mask as a Comprehensive 3D SR.
 
     Of a volume, one group per label with its volume and the outlines on all slices. Of an image, one group per
-    connected area with its area. Where the spacing is unknown, sizes are in voxels or pixels, and no millimetre is made up.
+    connected area with its area. Where the spacing is unknown, sizes are in voxels or pixels, and no millimetre is made
+    up.
 
     Parameters
     ----------

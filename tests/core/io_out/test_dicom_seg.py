@@ -198,3 +198,29 @@ def test_a_segmentation_of_another_scan_is_refused(tmp_path, save_series, scan, 
     (tmp_path / "text.dcm").write_text("no DICOM")
     with pytest.raises(StudyReadError, match="cannot be read as DICOM"):
         read_dicom_seg(tmp_path / "text.dcm", scan)
+
+
+def test_segments_that_overlap_are_read_one_by_one(tmp_path, scan, lopsided):
+    """Made by highdicom, as another program would."""
+    first = lopsided(scan.shape) > 0
+    second = np.roll(first, 1, axis=1)
+    assert (first & second).any()
+    sources = sorted(map(pydicom.dcmread, scan.source.iterdir()), key=lambda d: d.ImagePositionPatient[2])
+    code = hd.sr.CodedConcept("52988006", "SCT", "Lesion")
+    hd.seg.Segmentation(
+        sources,
+        np.stack([first, second], axis=-1).astype(np.uint8),
+        "BINARY",
+        [hd.seg.SegmentDescription(n, f"part {n}", code, code, "MANUAL") for n in (1, 2)],
+        hd.UID(),
+        1,
+        hd.UID(),
+        1,
+        "other",
+        "other",
+        "1",
+        "1",
+    ).save_as(tmp_path / "seg.dcm")
+    read = read_dicom_seg(tmp_path / "seg.dcm", scan)
+    np.testing.assert_array_equal(read[0].mask, first)
+    np.testing.assert_array_equal(read[1].mask, second)

@@ -64,7 +64,7 @@ class _FailingFile:
 
 
 def _open_failing(remaining, *args):
-    return _FailingFile(builtins.open(*args), remaining)  # noqa: SIM115 (closed by whoever asked for it)
+    return _FailingFile(builtins.open(*args), remaining)
 
 
 def _message_of(write, path, mask, scan):
