@@ -64,3 +64,19 @@ def test_labels_drawn_by_hand_are_manual(make_napari_viewer, series, tmp_path):
     layer = make_napari_viewer().add_labels(np.ones(scan.shape, dtype=np.uint8), metadata={SCAN_KEY: scan})
     layer.save(str(tmp_path / "seg.dcm"), plugin="napari-tmca")
     assert read_dicom_seg(tmp_path / "seg.dcm", scan)[0].algorithm_type == "MANUAL"
+
+
+def test_a_session_saves_a_segmentation_and_tells_edits_from_the_network_s_own(session, series, tmp_path):
+    session.open_scan(series)
+    session.set_report("Opacity in the left lower zone.")
+    session.segment().result(timeout=60)
+    scan = session.mask_layer.metadata[SCAN_KEY]
+    session.save_labels(tmp_path / "own.dcm")
+    before = np.array(session.mask_layer.data)
+    session.mask_layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1 - before[:1, 0, 0])
+    session.save_labels(tmp_path / "edited.dcm")
+    (own,), (edited,) = (read_dicom_seg(tmp_path / name, scan) for name in ("own.dcm", "edited.dcm"))
+    assert (own.label, own.algorithm_type) == ("Opacity", "AUTOMATIC")
+    assert edited.algorithm_type == "SEMIAUTOMATIC"
+    np.testing.assert_array_equal(own.mask, before > 0)
+    np.testing.assert_array_equal(edited.mask, np.asarray(session.mask_layer.data) > 0)

@@ -120,9 +120,12 @@ def write_format(mask_format: MaskFormat, path: Path, scan: Scan, segmentation: 
         return ()
     if mask_format == MaskFormat.CAPTURE:
         return write_dicom_capture(path, scan, mask, attention_on_scan(segmentation, level="mean"))
-    write = {MaskFormat.SEG: write_dicom_seg, MaskFormat.RTSTRUCT: write_rtstruct, MaskFormat.SR: write_dicom_sr}
-    names = {1: name_of_target(segmentation.report)}
-    return write[mask_format](path, mask, scan, names=names, provenance=segmentation.provenance)
+    names, provenance = {1: name_of_target(segmentation.report)}, segmentation.provenance
+    if mask_format == MaskFormat.RTSTRUCT:
+        return write_rtstruct(path, mask, scan, names=names, provenance=provenance)
+    if mask_format == MaskFormat.SR:
+        return write_dicom_sr(path, mask, scan, names=names, provenance=provenance)
+    return write_dicom_seg(path, mask, scan, names=names, provenance=provenance)
 
 
 def name_of_target(report: Report | None) -> str:
