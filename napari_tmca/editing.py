@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_tmca.layers import MASK_NAME, SCAN_KEY, add_mask, free_name, present, write_into
+from napari_tmca.layers import MASK_NAME, PROVENANCE_KEY, SCAN_KEY, add_mask, free_name, present, write_into
 from tmca_core.attribution import parts_by_sentence
 from tmca_core.editing import (
     fill_holes,
@@ -134,6 +134,8 @@ class MaskEditor:
         self._segmentation, self.image_only = segmentation, False
         self._written = [(False, segmentation.threshold)]
         self._painted = painted
+        if (layer := self.layer) is not None:
+            layer.metadata[PROVENANCE_KEY] = segmentation.provenance
 
     # --- tools -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
+PROVENANCE_KEY = "tmca_provenance"  # of the network whose mask a Labels layer holds
 # Classes of the mask and their colours, told apart with any colour vision (Okabe and Ito). The network knows the first.
 _OTHER_CLASS = (0.84, 0.37, 0.0, 1.0)
 CLASSES: dict[str, tuple[float, float, float, float]] = {

@@ -18,6 +18,7 @@ from napari_tmca.canvas import CanvasTools, index_in, pixels_along, shows_planes
 from napari_tmca.editing import TOOLS, MaskEditor
 from napari_tmca.heatmaps import Heatmaps, Level, MapChoice, Values
 from napari_tmca.layers import (
+    PROVENANCE_KEY,
     SCAN_KEY,
     area_in_words,
     layer_spacing_mm,
@@ -31,7 +32,8 @@ from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job, WordJ
 from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
-from tmca_core.io import read_scan, write_mask
+from tmca_core.io import read_scan
+from tmca_core.io.formats import name_of_target, save_mask
 from tmca_core.report import parse_report
 from tmca_core.study import Scan, Segmentation, WordAttention
 from tmca_core.window import window_presets
@@ -637,6 +639,8 @@ class Session:
     def save_labels(self, path: str | PathLike[str]) -> Path:
         """Write the mask as it now is, edits included, on the scan's own grid; the suffix decides the format.
 
+        ``.dcm`` gives a DICOM segmentation. A file that is replaced is kept as ``NAME.previous``.
+
         Raises
         ------
         StudyWriteError, GeometryError
@@ -647,8 +651,16 @@ class Session:
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
         scan = layer.metadata[SCAN_KEY]
-        write_mask(Path(path), np.asarray(layer.data), scan)
-        self._say(f"Saved {Path(path).name}.")
+        data = np.asarray(layer.data)
+        notes = save_mask(
+            Path(path),
+            data,
+            scan,
+            provenance=layer.metadata.get(PROVENANCE_KEY),
+            is_edited=bool(self._mask.edited().any()),
+            name=name_of_target(self.segmentation.report if self.segmentation else None),
+        )
+        self._say(f"Saved {Path(path).name}.", *notes)
         return Path(path)
 
     def suggested_path(self) -> Path:

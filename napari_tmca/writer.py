@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from napari_tmca.layers import scan_of_metadata
-from tmca_core.io import write_map, write_mask
+from napari_tmca.layers import PROVENANCE_KEY, scan_of_metadata
+from tmca_core.io import write_map
+from tmca_core.io.formats import save_mask
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a Labels layer."""
+    """Write a Labels layer; to ``.dcm`` as a DICOM segmentation.
+
+    A network's mask is marked there as one that a person worked on, for in a viewer it may have been painted in.
+    """
     labels = np.asarray(data)
-    write_mask(Path(path), labels, scan_of_metadata(attributes, labels.shape))
+    scan = scan_of_metadata(attributes, labels.shape)
+    provenance = attributes.get("metadata", {}).get(PROVENANCE_KEY)
+    save_mask(Path(path), labels, scan, provenance=provenance, is_edited=True)
     return [path]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import os
 import secrets
+import shutil
 import stat
 import time
 import zlib
@@ -32,11 +34,15 @@ _SENTENCES = {
     errno.ENAMETOOLONG: ("the file name is too long for this disk", "Choose a shorter file name."),
     errno.EIO: ("the disk reports an error", "Check the disk or the network share, or choose another folder."),
 }
+_NO_SECOND_NAME = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES, errno.EINVAL}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}  # said by shares that cannot sync a folder
 
 
+PREVIOUS_SUFFIX = ".previous"
+
+
 @contextlib.contextmanager
-def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+def atomic_write(path: Path | str, *, keeps_previous: bool = False) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of ``path`` only when the block ends without an error.
 
     The bytes go to a temporary file beside the target, which is flushed to the disk, renamed over the target, and the
@@ -48,6 +54,8 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
     ----------
     path : Path or str
         File to write. Its folder must exist.
+    keeps_previous : bool
+        Whether the file that is replaced stays beside the new one as ``NAME.previous``, in place of an older such file.
 
     Yields
     ------
@@ -69,11 +77,56 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
                 yield file
                 _flush_to_disk(file)
             _keep_permissions(target, temporary)
+            if keeps_previous:
+                keep_previous(target, temporary)
             os.replace(temporary, target)
     except OSError as error:
         raise _sentence(path, error) from error
     _flush_folder(path, target.parent)
     _sweep(target)
+
+
+def previous_of(path: Path) -> Path:
+    """Return where the version before the last save of a file is kept."""
+    return path.with_name(path.name + PREVIOUS_SUFFIX)
+
+
+def keep_previous(target: Path, replacement: Path) -> None:
+    """Give the file at ``target`` the second name ``NAME.previous``, in place of an older such file.
+
+    Nothing happens where there is no such file, or the replacement says the same: saving twice keeps the version that
+    differs. The file itself is not touched, so that a crash at any moment leaves it where it was. Disks without second
+    names get a copy, flushed to the disk. A name too long for the suffix is left without: the new version matters more.
+
+    Raises
+    ------
+    OSError
+        If neither can be made; nothing is then changed.
+
+    """
+    if not target.is_file() or filecmp.cmp(target, replacement, shallow=False):
+        return
+    temporary = _temporary_beside(target)
+    with _removed_on_error(temporary):
+        try:
+            os.link(target, temporary)
+        except OSError as error:
+            if error.errno not in _NO_SECOND_NAME:
+                raise
+            _copy(target, temporary)
+        try:
+            os.replace(temporary, previous_of(target))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            temporary.unlink(missing_ok=True)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    with open(source, "rb") as old, open(destination, "xb") as new:
+        shutil.copyfileobj(old, new)
+        _flush_to_disk(new)
+    shutil.copystat(source, destination)
 
 
 def _writable_target(path: Path) -> Path:

@@ -7,7 +7,19 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, compare, data, evaluate, finetune, installed, learning, phantom, predict, train
+from tmca_core.cli import (
+    calibrate,
+    compare,
+    data,
+    deidentify,
+    evaluate,
+    finetune,
+    installed,
+    learning,
+    phantom,
+    predict,
+    train,
+)
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -31,6 +43,7 @@ for command in (
     learning.simulate,
     installed.doctor,
     phantom.phantom,
+    deidentify.deidentify,
 ):
     app.command()(command)
 app.add_typer(data.data)

@@ -26,6 +26,13 @@ def predict(
     threshold: Annotated[
         float | None, typer.Option("--threshold", min=0, max=1, help="Probability from which a pixel is target.")
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="More files of the mask: nifti, png, tiff, nrrd, seg, rtstruct, sr, capture. Repeat or use commas.",
+        ),
+    ] = None,
 ) -> None:
     """Segment one scan with its report.
 
@@ -34,10 +41,12 @@ def predict(
     if [report is not None, report_file is not None, no_report].count(True) != 1:
         raise typer.BadParameter("expected exactly one of --report TEXT, --report-file FILE and --no-report")
     from tmca_core.io import read_scan
+    from tmca_core.io.formats import parse_formats
     from tmca_core.report import parse_report, read_report
 
     text = read_report(report_file) if report_file is not None else report
     parsed = None if text is None else parse_report(text)
+    asked = parse_formats(formats or ())
     image = read_scan(scan)
     _print_request(scan, image, parsed)
 
@@ -46,7 +55,7 @@ def predict(
 
     predictor = Predictor.load(model, device.value)
     with ProgressLine() as line:
-        for event in predict_to_folder(predictor, image, parsed, out, threshold=threshold):
+        for event in predict_to_folder(predictor, image, parsed, out, threshold=threshold, formats=asked):
             if isinstance(event, SlicesDone):
                 line.show_count("slice", event.done, event.total)
             elif isinstance(event, PredictionWritten):
@@ -75,7 +84,8 @@ def _print_sentences(report: "Report") -> None:
 
 def _print_prediction(done: "PredictionWritten") -> None:
     result, provenance = done.result, done.segmentation.provenance
-    for message in result["messages"]:
+    of_files = [note for file in result["files"].values() for note in file.get("notes", ())]
+    for message in dict.fromkeys([*result["messages"], *of_files]):
         typer.echo(f"note: {message}")
     is_volume = done.segmentation.logits.ndim == 3
     whole, unit = ("volume", "voxels") if is_volume else ("image", "pixels")

@@ -17,6 +17,7 @@ from tmca_core.display import with_heat
 from tmca_core.errors import GeometryError, StudyWriteError
 from tmca_core.io._files import suffix_of
 from tmca_core.io.nifti import write_nifti
+from tmca_core.io.nrrd_write import write_nrrd
 from tmca_core.overlay import draw_overlay, fullest_slice
 
 if TYPE_CHECKING:
@@ -26,20 +27,22 @@ if TYPE_CHECKING:
 
     from tmca_core.study import Scan
 
-WRITE_SUFFIXES = (".png", ".tif", ".tiff", ".nii", ".nii.gz")
+WRITE_SUFFIXES = (".png", ".tif", ".tiff", ".nii", ".nii.gz", ".nrrd")
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_VOLUME_SUFFIXES = (*_NIFTI_SUFFIXES, ".nrrd")
 
 
 def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
-    """Write a mask on the grid of the scan's own file.
+    """Write a mask on the grid of the scan's own file; a mask that it replaces is kept as ``NAME.previous``.
 
     Parameters
     ----------
     path : Path or str
-        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI.
+        ``.png``, ``.tif`` for an image, ``.nii``, ``.nii.gz`` for a volume or whatever came as NIfTI, ``.nrrd`` for
+        any.
     mask : NDArray of bool or whole numbers, shape of the scan
-        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI. With labels above 1
-        every label keeps its number; 8 bits up to 255, else 16.
+        Two values, 0 and 1 (or ``True``): written as 0 and 255 to a picture, as 0 and 1 to NIfTI and NRRD. With labels
+        above 1 every label keeps its number; 8 bits up to 255, else 16.
     scan : Scan
         What the mask belongs to.
 
@@ -54,11 +57,11 @@ def write_mask(path: Path | str, mask: NDArray[np.generic], scan: Scan) -> None:
 
     """
     path = Path(path)
-    _check_target(path, mask.shape, scan)
-    labels = _labels(mask)
-    if suffix_of(path) not in _NIFTI_SUFFIXES and labels.max(initial=0) <= 1:
+    check_target(path, mask.shape, scan)
+    labels = labels_of(mask)
+    if suffix_of(path) not in _VOLUME_SUFFIXES and labels.max(initial=0) <= 1:
         labels *= 255
-    _write_array(path, labels, scan)
+    _write_array(path, labels, scan, keeps_previous=True)
 
 
 def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -> None:
@@ -67,7 +70,7 @@ def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -
     Parameters
     ----------
     path : Path or str
-        As for `write_mask`. NIfTI and TIFF hold float32; PNG holds 16-bit grey, 0..65535 for 0..1.
+        As for `write_mask`. NIfTI, NRRD and TIFF hold float32; PNG holds 16-bit grey, 0..65535 for 0..1.
     values : NDArray of float, shape of the scan
         0..1.
     scan : Scan
@@ -82,7 +85,7 @@ def write_map(path: Path | str, values: NDArray[np.floating[Any]], scan: Scan) -
 
     """
     path = Path(path)
-    _check_target(path, values.shape, scan)
+    check_target(path, values.shape, scan)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"expected values 0..1, got {values.min()} to {values.max()}")
     is_png = suffix_of(path) == ".png"
@@ -116,10 +119,10 @@ def write_overlay(
     path = Path(path)
     if suffix_of(path) != ".png":
         raise StudyWriteError(f"{path.name}: an overlay is written as .png only.", hint="Choose a name ending in .png.")
-    _check_shape(path, mask.shape, scan)
+    check_shape(path, mask.shape, scan)
     if attention is not None:
-        _check_shape(path, attention.shape, scan)
-        scan, mask = _heated_slice(scan, np.asarray(mask, dtype=bool), attention)
+        check_shape(path, attention.shape, scan)
+        scan, mask = heated_slice(scan, np.asarray(mask, dtype=bool), attention)
     picture, _ = draw_overlay(scan, mask)
     with atomic_write(path) as file:
         Image.fromarray(picture).save(file, "PNG")
@@ -141,7 +144,8 @@ def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
         file.write(f"{text}\n".encode())
 
 
-def _check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+def check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+    """Raise `GeometryError` unless values to be written have the scan's shape."""
     if shape != scan.shape:
         raise GeometryError(
             f"{path.name}: expected values of the scan's shape {scan.shape}, got {shape}.",
@@ -149,9 +153,9 @@ def _check_shape(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
         )
 
 
-def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
+def check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
     """Check that the values have the scan's shape, and that the suffix can hold them on its grid."""
-    _check_shape(path, shape, scan)
+    check_shape(path, shape, scan)
     suffix = suffix_of(path)
     if suffix not in WRITE_SUFFIXES:
         raise StudyWriteError(
@@ -163,14 +167,14 @@ def _check_target(path: Path, shape: tuple[int, ...], scan: Scan) -> None:
             f"{path.name}: this scan is a picture without a place in space, and NIfTI needs one.",
             hint="Choose a name ending in .png or .tif.",
         )
-    if suffix not in _NIFTI_SUFFIXES and scan.ndim == 3:
+    if suffix not in _VOLUME_SUFFIXES and scan.ndim == 3:
         raise StudyWriteError(
             f"{path.name}: this scan is a volume of {scan.shape[0]} slices, and {suffix} would hold one.",
             hint="Choose a name ending in .nii.gz.",
         )
 
 
-def _labels(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
+def labels_of(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
     """Return the mask as unsigned integers, as small as its labels."""
     values = np.asarray(mask)
     if values.dtype.kind == "b":
@@ -183,9 +187,9 @@ def _labels(mask: NDArray[np.generic]) -> NDArray[np.integer[Any]]:
     return values.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
 
 
-def _write_array(path: Path, array: NDArray[np.generic], scan: Scan) -> None:
+def _write_array(path: Path, array: NDArray[np.generic], scan: Scan, *, keeps_previous: bool = False) -> None:
     suffix = suffix_of(path)
-    with atomic_write(path) as file:
+    with atomic_write(path, keeps_previous=keeps_previous) as file:
         if suffix == ".png":
             Image.fromarray(array).save(file, "PNG")
         elif suffix == ".nii":
@@ -194,13 +198,13 @@ def _write_array(path: Path, array: NDArray[np.generic], scan: Scan) -> None:
             # No name and no time in the stream: equal masks give equal files. Level 1 is nibabel's own choice.
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
                 write_nifti(cast("BinaryIO", stream), array, scan)
+        elif suffix == ".nrrd":
+            write_nrrd(file, array, scan)
         else:
             tifffile.imwrite(file, array, photometric="minisblack", metadata=None, compression="zlib")
 
 
-def _heated_slice(
-    scan: Scan, mask: NDArray[np.bool_], attention: NDArray[np.float32]
-) -> tuple[Scan, NDArray[np.bool_]]:
+def heated_slice(scan: Scan, mask: NDArray[np.bool_], attention: NDArray[np.float32]) -> tuple[Scan, NDArray[np.bool_]]:
     """Return one slice as a colour scan with the attention in it, and its mask."""
     if scan.ndim == 3:
         z = fullest_slice(mask)

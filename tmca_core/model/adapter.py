@@ -102,7 +102,7 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
             weight = own.get(key)
             if down is None or weight is None or (value.shape[0], down.shape[1]) != tuple(weight.shape[:2]):
                 raise _belongs_elsewhere(name, key)
-            weight += (value @ torch.from_numpy(down.astype(np.float32))).view_as(weight)
+            weight.add_((value @ torch.from_numpy(down.astype(np.float32))).view_as(weight))
         elif key in own and own[key].shape == value.shape:
             own[key].copy_(value)
         else:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from tmca_core.atomic import atomic_write
+from tmca_core.atomic import atomic_write, keep_previous
 from tmca_core.attention import attention_on_scan
 from tmca_core.errors import StudyWriteError
 from tmca_core.io import write_map, write_mask
+from tmca_core.io.formats import FILE_NAMES, MaskFormat, check_format, write_format
 from tmca_core.overlay import draw_overlay
 from tmca_core.recipes.result import describe_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tmca_core.predictor import Predictor, SlicesDone
@@ -79,6 +80,7 @@ def predict_to_folder(
     folder: str | os.PathLike[str],
     *,
     threshold: float | None = None,
+    formats: Sequence[MaskFormat] = (),
 ) -> Iterator[SlicesDone | FileDone | PredictionWritten]:
     """Segment a scan and write mask, probability, attention of each level, overlay and ``result.json``.
 
@@ -97,6 +99,8 @@ def predict_to_folder(
         Made where it does not exist.
     threshold : float, optional
         Probability from which a pixel belongs to the mask; the model's own by default.
+    formats : sequence of MaskFormat
+        Further files to write of the same mask. Whether the scan allows them is checked before anything is computed.
 
     Yields
     ------
@@ -110,15 +114,18 @@ def predict_to_folder(
     Raises
     ------
     StudyWriteError
-        If the folder cannot be made or written to.
+        If the folder cannot be made or written to, or the scan does not allow a format.
 
     """
     folder = Path(folder)
+    formats = tuple(dict.fromkeys(formats))
+    for mask_format in formats:
+        check_format(mask_format, scan)
     with _staged(folder) as stage:
         predictor.set_scan(scan)
         segmentation = yield from predictor.predict_steps(report, threshold)
         result = describe_result(scan, segmentation)
-        writers = _writers(scan, segmentation)
+        writers = _writers(scan, segmentation) | _format_writers(scan, segmentation, formats)
         for done, (name, write) in enumerate(writers.items(), 1):
             result["files"][name] = write(stage / name)
             yield FileDone(name, done, len(writers) + 1)
@@ -164,6 +171,22 @@ def _writers(scan: Scan, segmentation: Segmentation) -> dict[str, Callable[[Path
     return {f"mask{suffix}": mask, f"probability{suffix}": probability, **levels, "overlay.png": overlay}
 
 
+def _format_writers(
+    scan: Scan, segmentation: Segmentation, formats: Sequence[MaskFormat]
+) -> dict[str, Callable[[Path], dict[str, Any]]]:
+    """Return, for the file of every further format, a function that writes it and says what was remarkable."""
+
+    def writer(mask_format: MaskFormat) -> Callable[[Path], dict[str, Any]]:
+        def write(path: Path) -> dict[str, Any]:
+            notes = write_format(mask_format, path, scan, segmentation)
+            return {"format": mask_format.value, "notes": list(notes)}
+
+        return write
+
+    default = f"mask{suffix_of_results(scan)}"
+    return {FILE_NAMES[f]: writer(f) for f in formats if FILE_NAMES[f] != default}
+
+
 def _scale_of_maps(suffix: str) -> str:
     return "16-bit grey, 0..65535 stands for 0..1" if suffix == ".png" else "float32, 0..1"
 
@@ -187,8 +210,13 @@ def _staged(folder: Path) -> Iterator[Path]:
 
 
 def _publish(stage: Path, folder: Path, names: tuple[str, ...]) -> None:
-    """Move finished files to their place on the same disk, ``result.json`` last."""
+    """Move finished files to their place on the same disk, ``result.json`` last.
+
+    A mask that a new one replaces may have been edited since: it is kept as ``NAME.previous``.
+    """
     for name in names:
+        if name.startswith("mask"):
+            keep_previous(folder / name, stage / name)
         os.replace(stage / name, folder / name)
 
 

@@ -165,7 +165,7 @@ def test_another_shape_is_refused_with_both(tmp_path, write):
         ("mask.nii.gz", (4, 5), r"a picture without a place in space.*ending in .png"),
         ("mask.png", (3, 4, 5), r"a volume of 3 slices, and .png would hold one.*ending in .nii.gz"),
         ("mask.tif", (3, 4, 5), r"a volume of 3 slices, and .tif would hold one.*ending in .nii.gz"),
-        ("mask.jpg", (4, 5), r"expected a name ending in .png, .tif, .tiff, .nii, .nii.gz. Choose .* .png"),
+        ("mask.jpg", (4, 5), r"expected a name ending in .png, .tif, .tiff, .nii, .nii.gz, .nrrd. Choose .* .png"),
         ("mask", (3, 4, 5), r"expected a name ending in .* Choose a name ending in .nii.gz"),
     ],
 )

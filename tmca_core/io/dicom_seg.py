@@ -1,0 +1,194 @@
+"""DICOM Segmentation objects: masks that lie on the very frames of their scan. `dicom_seg_read` reads them back.
+
+A segmentation copies the patient's name and number from its scan: the standard asks for it, so that an archive can file
+both together. highdicom is imported when it is needed, for it takes half a second.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tmca_core.io._dicom_out import (
+    MANUFACTURER,
+    NOTICE,
+    PRODUCT,
+    SERIES_NUMBERS,
+    algorithm_type,
+    check_suffix,
+    coded,
+    made_from_source,
+    save_dicom,
+    software_version,
+)
+from tmca_core.io._dicom_source import source_images
+from tmca_core.io.terms import names_of_labels, term_of
+from tmca_core.io.write import check_shape, labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from tmca_core.io._dicom_source import SourceImages
+    from tmca_core.study import Provenance, Scan
+
+SegKind = Literal["binary", "fractional", "labelmap"]
+
+
+def write_dicom_seg(
+    path: Path | str,
+    mask: NDArray[np.generic],
+    scan: Scan,
+    *,
+    kind: SegKind = "binary",
+    probability: NDArray[np.floating[Any]] | None = None,
+    names: Mapping[int, str] | None = None,
+    provenance: Provenance | None = None,
+    is_edited: bool = False,
+    has_empty_frames: bool = False,
+) -> tuple[str, ...]:
+    """Write a mask as a DICOM segmentation that refers to the instances of its scan.
+
+    Parameters
+    ----------
+    path : Path or str
+        ``.dcm``.
+    mask : NDArray of bool or whole numbers, shape of the scan
+        Labels, zero is background. An empty mask is written as one segment of empty frames.
+    scan : Scan
+        As `tmca_core.io.read_scan` read it from DICOM; its files must still be there.
+    kind : {"binary", "fractional", "labelmap"}
+        One bit per voxel and segment, numbered 1, 2, ... in the order of the labels; 8-bit probabilities of one
+        segment; or one frame per slice that holds the labels' own numbers.
+    probability : NDArray of float, shape of the scan
+        0..1; needed by "fractional", and by nothing else.
+    names : Mapping of int to str, optional
+        What each label outlines: a key of `tmca_core.io.terms.TERMS`, or any words.
+    provenance : Provenance, optional
+        Of the network; ``None`` for a mask that was drawn by hand.
+    is_edited : bool
+        Whether a person changed the network's mask; it is then marked SEMIAUTOMATIC.
+    has_empty_frames : bool
+        Whether slices without any target get a frame, for programs that take frame numbers for slice numbers.
+
+    Returns
+    -------
+    tuple of str
+        What the user should know, in sentences.
+
+    Raises
+    ------
+    GeometryError
+        If mask or probability have another shape than the scan.
+    StudyWriteError
+        If the scan's instances cannot be referred to, or the file cannot be written; an old file is then unchanged.
+    ValueError
+        If mask or probability hold other values, or "fractional" comes without a probability.
+
+    """
+    path = Path(path)
+    check_suffix(path)
+    check_shape(path, mask.shape, scan)
+    labels = labels_of(mask)
+    source = source_images(path.name, scan)
+    present = [int(label) for label in np.unique(labels) if label] or [1]
+    notes = source.notes
+    if kind == "fractional":
+        frames: NDArray[np.generic] = source.frames_of(_checked_probability(path, probability, scan), scan)
+        present = present[:1]
+    elif kind == "labelmap":
+        frames = source.frames_of(labels, scan)
+    else:
+        frames = source.frames_of(np.searchsorted([0, *present], labels).astype(np.uint16), scan)
+    if not labels.any():
+        notes += ("The mask is empty, on purpose: the segmentation says so with empty frames.",)
+        has_empty_frames = True
+    with made_from_source(path.name):
+        dataset = _segmentation(source, frames, kind, present, names, provenance, is_edited, has_empty_frames)
+    save_dicom(path, dataset)
+    return notes
+
+
+def _checked_probability(
+    path: Path, probability: NDArray[np.floating[Any]] | None, scan: Scan
+) -> NDArray[np.floating[Any]]:
+    if probability is None:
+        raise ValueError("a fractional segmentation needs a probability")
+    check_shape(path, probability.shape, scan)
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(f"expected values 0..1, got {probability.min()} to {probability.max()}")
+    return probability
+
+
+def _segmentation(
+    source: SourceImages,
+    frames: NDArray[np.generic],
+    kind: SegKind,
+    labels: Sequence[int],
+    names: Mapping[int, str] | None,
+    provenance: Provenance | None,
+    is_edited: bool,
+    has_empty_frames: bool,
+) -> Dataset:
+    import highdicom as hd
+
+    of_label = names_of_labels(list(labels), dict(names or {}))
+    numbers = labels if kind == "labelmap" else range(1, len(labels) + 1)
+    return hd.seg.Segmentation(
+        source_images=list(source.headers),
+        pixel_array=frames if len(source.slices) > 1 or frames.ndim != 3 else frames[0],
+        segmentation_type=kind.upper(),
+        segment_descriptions=[
+            _description(number, of_label[label], provenance, is_edited)
+            for number, label in zip(numbers, labels, strict=True)
+        ],
+        series_instance_uid=hd.UID(),
+        series_number=SERIES_NUMBERS["SEG"],
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=PRODUCT,
+        software_versions=software_version(),
+        device_serial_number="none",
+        content_label="TMCA",
+        content_description=NOTICE,
+        series_description=f"Segmentation. {NOTICE}",
+        omit_empty_frames=not has_empty_frames,
+    )
+
+
+def _description(number: int, name: str, provenance: Provenance | None, is_edited: bool) -> Any:
+    import highdicom as hd
+
+    term = term_of(name)
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=term.label,
+        segmented_property_category=coded(term.category),
+        segmented_property_type=coded(term.kind),
+        algorithm_type=algorithm_type(provenance, is_edited=is_edited),
+        algorithm_identification=algorithm_identification(provenance),
+        tracking_uid=hd.UID(),
+        tracking_id=f"{term.label} {number}",
+        anatomic_regions=[coded(term.region)] if term.region else None,
+    )
+
+
+def algorithm_identification(provenance: Provenance | None) -> Any:
+    """Return the network's name, version and sha256 as DICOM states them; ``None`` without a network."""
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    if provenance is None:
+        return None
+    return hd.AlgorithmIdentificationSequence(
+        name=provenance.model_name or PRODUCT,
+        family=codes.DCM.ArtificialIntelligence,
+        version=provenance.model_version or "unknown",
+        source=MANUFACTURER,
+        parameters={"weights_sha256": provenance.model_sha256 or "unknown"},
+    )
