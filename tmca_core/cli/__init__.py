@@ -7,7 +7,7 @@ from typing import Annotated, Never
 
 import typer
 
-from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, train
+from tmca_core.cli import calibrate, evaluate, installed, phantom, predict, project, train
 from tmca_core.errors import ConfigError, TmcaError
 
 FAILURE, USAGE = 1, 2
@@ -31,6 +31,7 @@ for command in (
     phantom.phantom,
 ):
     app.command()(command)
+app.add_typer(project.app, name="project")
 
 
 def main(arguments: Sequence[str] | None = None) -> Never:
