@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_tmca.casework import Casework
     from tmca_core.consistency import Remark
+    from tmca_core.project import CaseRecord, Project
     from tmca_core.study import Report, Segmentation, Sentence
 
 Level = int | Literal["mean"]
@@ -113,6 +115,7 @@ class Session:
         self.remarks: tuple[Remark, ...] = ()
         self._written: list[tuple[bool, float]] = []
         self._painted: NDArray[np.bool_] | None = None
+        self._cases: Casework | None = None
         self._job: Job | None = None
         self._future: GuiFuture | None = None
         self._job_layer: weakref.ref[Image] | None = None
@@ -232,7 +235,9 @@ class Session:
         self._end(Cancelled("cancelled"), "Cancelled; nothing was changed.")
 
     def close(self) -> None:
-        """Stop the worker; for when the viewer is gone."""
+        """Stop the worker and give the open case back; for when the viewer is gone."""
+        if self._cases is not None:
+            self._cases.close()
         self._worker.close()
 
     def _scan_of(self, layer: Image) -> Scan:
@@ -458,6 +463,67 @@ class Session:
         probability = {source: self._probability(self.segmentation, source) for source in sources}
         candidates = [current != (probability[source] >= threshold) for source, threshold in self._written]
         return self._painted | min(candidates, key=lambda edited: int(edited.sum()))
+
+    # --- cases -------------------------------------------------------------------------------------------------------
+
+    @property
+    def cases(self) -> Casework:
+        """The project that is open, and the case of it on the screen."""
+        if self._cases is None:
+            from napari_tmca.casework import Casework
+
+            self._cases = Casework(self)
+        return self._cases
+
+    def open_project(self, folder: str | PathLike[str]) -> Project:
+        """Open a project, or make one in an empty folder; see `Casework.open_project`."""
+        return self.cases.open_project(folder)
+
+    def next_case(self) -> CaseRecord | None:
+        """Save the open case where it has changes, and open the next one; see `Casework.next_case`."""
+        return self.cases.next_case()
+
+    def save(self, folder: str | PathLike[str] | None = None) -> CaseRecord:
+        """Save the open case; with a folder, into its project, to which the image on the screen is added if need be.
+
+        Raises as `Casework.save` and `Casework.save_to`.
+        """
+        return self.cases.save() if folder is None else self.cases.save_to(folder)
+
+    def adopt_mask(self, mask: NDArray[np.integer]) -> Labels:
+        """Show a mask that was made earlier on the chosen image, and edit it from now on.
+
+        Raises
+        ------
+        StudyReadError
+            If no image is chosen.
+
+        """
+        reference = self.scan_layer
+        if reference is None:
+            raise StudyReadError("There is no image for the mask.", hint="Open a scan first.")
+        viewer = self._require_viewer()
+        layer = add_mask(viewer, mask, self._scan_of(reference), reference, _free_name(viewer, MASK_NAME))
+        self._mask_layer = weakref.ref(layer)
+        self.result_changed.emit()
+        return layer
+
+    def clear(self) -> None:
+        """Give up what is under way, remove scan, mask and heatmap, and forget report and result."""
+        self.cancel()
+        layers = (self.heatmap_layer, self.mask_layer, self.scan_layer)
+        self._scan_layer = self._mask_layer = self._heatmap_layer = None
+        self._scan, self.segmentation, self._painted = None, None, None
+        self.threshold, self.sentence, self.image_only, self.remarks = None, None, False, ()
+        self._written, self._overrides = [], {}
+        self.report = parse_report("")
+        viewer = self._require_viewer()
+        for layer in layers:
+            if layer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self.report_changed.emit()
+        self.layers_changed.emit()
+        self.result_changed.emit()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -111,13 +111,18 @@ class OpenCase:
                 self._lock = taken
             else:
                 self.held_by, self._reason = taken, taken.describe()
-        # Read after the lock is there: whoever had it before may just have saved.
-        self.record = read_record(project_folder, case_id)
-        self.journal = Journal(self.folder / JOURNAL_NAME)
-        self._renewed = time.monotonic()
-        if self._lock is not None:
-            _put_journal_aside(self.folder)
-            self.log([event("open", who)])
+        try:
+            # Read after the lock is there: whoever had it before may just have saved.
+            self.record = read_record(project_folder, case_id)
+            self.journal = Journal(self.folder / JOURNAL_NAME)
+            self._renewed = time.monotonic()
+            if self._lock is not None:
+                _put_journal_aside(self.folder)
+                self.log([event("open", who)])
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
 
     def __enter__(self) -> OpenCase:
         return self

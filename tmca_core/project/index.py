@@ -47,7 +47,7 @@ CREATE INDEX IF NOT EXISTS by_image ON cases (image_sha256);
 class Index:
     """The index of the project in ``folder``; in memory where the folder cannot be written to.
 
-    For one thread.
+    For one thread; whichever drops the last reference may close it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,7 +96,10 @@ class Index:
                 self._put(record, (self._folder / "cases" / record.id / CASE_NAME).stat())
 
     def find(self, *, status: str = "", text: str = "", sort: str = "id", descending: bool = False) -> list[CaseRecord]:
-        """Return the records with a status, and ``text`` in id, name, modality, annotator or comment."""
+        """Return the records with a status, and ``text`` in id, name, modality, annotator or comment.
+
+        No file is looked at: ten thousand images on a network share would take their time.
+        """
         like = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         where = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in _SEARCHED)
         rows = self._connection.execute(
@@ -104,7 +107,7 @@ class Index:
             f"ORDER BY {SORTS[sort]} {'DESC' if descending else 'ASC'}, id",
             (status, status, *([like] * len(_SEARCHED))),
         )
-        return [record_from_json(json.loads(row[0]), self._folder, "index") for row in rows]
+        return [record_from_json(json.loads(row[0]), None, "index") for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Return the number of cases per status."""
@@ -177,7 +180,7 @@ def _connect(folder: Path) -> sqlite3.Connection:
     for attempt in range(2):
         connection = None
         try:
-            connection = sqlite3.connect(path, timeout=10.0)
+            connection = sqlite3.connect(path, timeout=10.0, check_same_thread=False)
             # Projects lie on network shares, too, where WAL does not work.
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
@@ -196,6 +199,6 @@ def _connect(folder: Path) -> sqlite3.Connection:
             path.unlink(missing_ok=True)  # damaged: it is made anew from the cases
         else:
             return connection
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
     connection.executescript(_TABLE)
     return connection

@@ -134,11 +134,11 @@ class CaseRecord:
         return {"format": CASE_FORMAT, **values}
 
 
-def record_from_json(values: object, folder: Path, source: str) -> CaseRecord:
+def record_from_json(values: object, folder: Path | None, source: str) -> CaseRecord:
     """Return the record in the parsed ``case.json`` of a project in ``folder``.
 
     Keys that are not known are left alone. Of the two ways to the image, the first that exists is taken, so that a
-    project can be moved with its images.
+    project can be moved with its images; without a folder nothing is looked for, and the image is where it last was.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def record_from_json(values: object, folder: Path, source: str) -> CaseRecord:
         if not isinstance(values, dict) or values["format"] != CASE_FORMAT:
             raise ValueError("format")
         known = {f.name: values[f.name] for f in fields(CaseRecord) if f.name in values}
-        known["image"] = _image(values, folder)
+        known["image"] = Path(values["image"]) if folder is None else _image(values, folder)
         known["status"] = Status(known["status"])
         known["shape"] = tuple(int(n) for n in known["shape"])
         spacing = known["spacing_mm"]
