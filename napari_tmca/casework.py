@@ -639,7 +639,8 @@ class Casework:
         case, self.case = self.case, None
         self._timer.stop()
         if case is not None:
-            self._flush_events()
+            if not case.is_read_only:
+                case.journal.remove()  # everything is saved, or is as it was
             case.close()
             viewer = self._session._require_viewer()
             for layer in [known for known in viewer.layers if self._is_ours(known) or _OUTLINE_KEY in known.metadata]:

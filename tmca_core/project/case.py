@@ -117,7 +117,7 @@ class OpenCase:
             self.journal = Journal(self.folder / JOURNAL_NAME)
             self._renewed = time.monotonic()
             if self._lock is not None:
-                _put_journal_aside(self.folder)
+                _put_journal_aside(self.folder, self.record)
                 self.log([event("open", who)])
         except BaseException:
             if self._lock is not None:
@@ -407,10 +407,13 @@ def _difference(folder: Path, record: CaseRecord, recovered: Recovered) -> int:
     return int(np.count_nonzero(saved != recovered.mask))
 
 
-def _put_journal_aside(folder: Path) -> None:
+def _put_journal_aside(folder: Path, record: CaseRecord) -> None:
     """Keep what an earlier sitting left, under a name that this sitting's autosave does not take."""
     path = folder / JOURNAL_NAME
     if not path.exists():
+        return
+    if not any(unsaved.name == JOURNAL_NAME for unsaved in unsaved_in(folder, record)):
+        remove(path)  # it holds what is saved
         return
     number = 1
     while (kept := folder / f"{UNSAVED_PREFIX}{number:03d}.tmca").exists():
