@@ -292,6 +292,7 @@ class Casework:
 
         """
         case, scan = self._require_case()
+        self._flush_events()
         layer = self._session.mask_layer
         if layer is not None and not self._is_ours(layer):
             raise ProjectError(
@@ -329,7 +330,6 @@ class Casework:
         self._saved_ai = known_ai
         self._saved_mask = None if mask is None else mask.copy()
         self._ai_made_of = None
-        self._events.clear()
         self.autosaved_at = None
         self.cases_changed.emit()
         self._say(f"Saved case {record.id}.")
