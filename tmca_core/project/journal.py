@@ -116,8 +116,9 @@ class Journal:
         values = mask.reshape(-1)[changed]
         if values.size and (values.min() < 0 or values.max() > np.iinfo(np.uint16).max):
             raise ProjectError("The autosave keeps labels 0..65535, got others.", hint="Use smaller labels.")
-        values = values.astype(np.uint16)
-        self._append({"kind": kind, "shape": list(mask.shape), "is_whole": is_new}, _pack(changed, values))
+        self._append(
+            {"kind": kind, "shape": list(mask.shape), "is_whole": is_new}, _pack(changed, values.astype(np.uint16))
+        )
         before.reshape(-1)[changed] = values
         self._masks[kind] = before
         if self._file is not None and self._file.tell() > RESTART_BYTES:
