@@ -692,8 +692,8 @@ class Casework:
         self._session._say(*(message for message in messages if message))
 
 
-def _equal(mask: NDArray[Any], other: NDArray[Any] | None) -> bool:
-    return other is not None and np.array_equal(mask, other)
+def _equal(mask: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return mask is not None and other is not None and np.array_equal(mask, other)
 
 
 def _user() -> str:

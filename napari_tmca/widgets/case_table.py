@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, Qt
 from qtpy.QtGui import QColor, QPixmap
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ MAX_PIXMAPS = 400
 # Okabe-Ito; words say the same.
 STATUS_COLORS = {"new": "", "segmented": "#56b4e9", "corrected": "#009e73", "approved": "#009e73", "flagged": "#e69f00"}
 
-_Index = QModelIndex
-
 
 class CaseTableModel(QAbstractTableModel):
     """Shows records in the order in which they are given; sorting and filtering is the index's work."""
@@ -57,11 +55,11 @@ class CaseTableModel(QAbstractTableModel):
         """Return where a case stands, ``None`` where it is not shown."""
         return self._rows.get(case_id)
 
-    def rowCount(self, parent: _Index | None = None) -> int:
+    def rowCount(self, parent: Any = None) -> int:
         """Return the number of cases shown."""
         return 0 if parent is not None and parent.isValid() else len(self.records)
 
-    def columnCount(self, parent: _Index | None = None) -> int:
+    def columnCount(self, parent: Any = None) -> int:
         """Return the number of columns."""
         return 0 if parent is not None and parent.isValid() else len(COLUMNS)
 
@@ -71,7 +69,7 @@ class CaseTableModel(QAbstractTableModel):
             return COLUMNS[section][0]
         return None
 
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def data(self, index: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
         if not index.isValid():
             return None
