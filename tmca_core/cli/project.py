@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tmca_core.errors import ProjectError
+from tmca_core.errors import ConfigError, ProjectError
 
 app = typer.Typer(
     help="Annotation projects: cases on disk with their reports, masks and provenance.",
@@ -114,4 +114,4 @@ def methods(folder: Folder) -> None:
 def _check(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         names = ", ".join(name for name in known if name)
-        raise ProjectError(f"{option}: expected one of {names}, got {value}.", hint="Choose one of them.")
+        raise ConfigError(f"{option}: expected one of {names}, got {value}.", hint="Choose one of them.")

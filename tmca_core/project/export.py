@@ -57,10 +57,12 @@ def methods_text(project: Project) -> str:
     annotators = {record.annotator for record in worked if record.annotator}
     kinds = sorted({record.modality for record in records if record.modality})
     sentences = [
-        f"{_count(len(records), 'scan')} ({', '.join(kinds) or 'modality not stated'}) were collected in an annotation "
-        f"project; {len(worked)} of them were annotated by {_count(len(annotators), 'annotator')} in napari with the "
-        f"plugin napari-tmca (version {_version()})."
+        f"An annotation project of {_count(len(records), 'scan')} ({', '.join(kinds) or 'modality not stated'}) was "
+        f"worked on in napari with the plugin napari-tmca (version {_version()}); "
+        f"{_count(len(annotators), 'annotator')} saved {_count(len(worked), 'case')}."
     ]
+    if not worked:
+        return sentences[0]
     sentences += _about_network(project, records)
     sentences += _about_masks(records)
     sentences += _about_time(worked)

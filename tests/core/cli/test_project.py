@@ -21,13 +21,13 @@ def test_a_study_from_the_command_line(tmca, chest, tmp_path):
     assert code == 0, err
     with table.open(newline="") as stream:
         assert [row["id"] for row in csv.DictReader(stream)] == ["00001"]
-    assert tmca("project", "methods", study)[1].startswith("1 scan ")
+    assert tmca("project", "methods", study)[1].startswith("An annotation project of 1 scan ")
 
 
 def test_what_is_asked_for_wrongly_is_said(tmca, tmp_path):
     tmca("project", "init", tmp_path / "study")
     code, _, err = tmca("project", "list", tmp_path / "study", "--status", "done")
-    assert code == 1
+    assert code == 2
     assert "--status: expected one of new, segmented" in err
     code, _, err = tmca("project", "list", tmp_path)
     assert code == 1
