@@ -10,12 +10,17 @@ from tmca_core.errors import TmcaError
 if TYPE_CHECKING:
     from napari import Viewer
 
-PLUGIN, PANEL = "napari-tmca", "Segment by report"
+PLUGIN, PANEL, CASES_PANEL = "napari-tmca", "Segment by report", "Cases"
 
 
 def show_workbench(viewer: Viewer) -> None:
     """Dock the panel, or bring it to the front."""
     viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+
+
+def show_cases(viewer: Viewer) -> None:
+    """Dock the cases of a project, or bring them to the front."""
+    viewer.window.add_plugin_dock_widget(PLUGIN, CASES_PANEL)
 
 
 def open_dicom_folder(viewer: Viewer) -> None:

@@ -91,6 +91,30 @@ class MaskEditor:
                 write_into(layer, np.where(edited, current, mask.astype(current.dtype)))
                 self._track(segmentation, edited)
                 return ()
+        new = self._add(mask, scan, reference)
+        self._track(segmentation, np.zeros(mask.shape, dtype=bool))
+        if layer is None or not fits:
+            return ()
+        return (f"Your edits in '{layer.name}' were kept; the new result is in '{new.name}'.",)
+
+    def adopt(self, mask: NDArray[np.integer], scan: Scan, reference: Image) -> Labels:
+        """Show a mask that was made earlier, in a layer of its own, and edit it from now on."""
+        self._forget()
+        return self._add(mask, scan, reference)
+
+    def clear(self) -> None:
+        """Remove the mask, and forget what it was made of."""
+        layer, viewer = self.layer, self._viewer()
+        self._layer = None
+        self._forget()
+        if layer is not None and viewer is not None:
+            viewer.layers.remove(layer)
+
+    def _forget(self) -> None:
+        self._segmentation, self._painted, self._parts = None, None, None
+        self._written, self.image_only = [], False
+
+    def _add(self, mask: NDArray[np.integer], scan: Scan, reference: Image) -> Labels:
         viewer = self._viewer()
         if viewer is None:
             raise RuntimeError("the viewer of this session is gone")
@@ -98,10 +122,7 @@ class MaskEditor:
         for event in (new.events.paint, new.events.set_data, new.events.labels_update):
             event.connect(self._on_changed)
         self._layer = weakref.ref(new)
-        self._track(segmentation, np.zeros(mask.shape, dtype=bool))
-        if layer is None or not fits:
-            return ()
-        return (f"Your edits in '{layer.name}' were kept; the new result is in '{new.name}'.",)
+        return new
 
     def rewrite(self, segmentation: Segmentation, *, image_only: bool) -> None:
         """Write the mask of another threshold or source, where nobody has painted."""

@@ -89,6 +89,17 @@ class Heatmaps:
         self._layer = weakref.ref(add_heatmap(viewer, values, scan, reference))
         return True
 
+    def clear(self) -> None:
+        """Remove the layers of the last segmentation, and forget it; pinned maps stay."""
+        layers, viewer = [self.layer, *(present(self._viewer(), ref) for ref in self._values.values())], self._viewer()
+        for sentence in tuple(self._asked):
+            self.give_up(sentence, Cancelled("cleared"))
+        self._layer, self._values, self._segmentation = None, {}, None
+        self.chosen, self.words, self._preview = MapChoice(level=self.chosen.level), {}, None
+        for layer in layers:
+            if layer is not None and viewer is not None:
+                viewer.layers.remove(layer)
+
     def values(self, choice: MapChoice) -> NDArray[np.float32]:
         """Return a map on the scan's grid.
 

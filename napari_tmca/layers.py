@@ -103,7 +103,9 @@ def scan_of_metadata(attributes: Mapping[str, Any], shape: tuple[int, ...]) -> S
     return scan
 
 
-def add_mask(viewer: Viewer, mask: NDArray[np.uint8], scan: Scan, reference: Image, name: str = MASK_NAME) -> Labels:
+def add_mask(
+    viewer: Viewer, mask: NDArray[np.integer[Any]], scan: Scan, reference: Image, name: str = MASK_NAME
+) -> Labels:
     """Add an editable Labels layer on the grid of ``reference``."""
     layer = Labels(
         mask.copy(),

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tmca.canvas import Stroke
+    from napari_tmca.casework import Casework
     from tmca_core.consistency import Remark
+    from tmca_core.project import CaseRecord, Project
     from tmca_core.study import Report, Sentence
 
 State = Literal["idle", "running"]
@@ -115,6 +117,7 @@ class Session:
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
         self._remarks: tuple[Remark, ...] | None = ()
+        self._cases: Casework | None = None
         self._job: Job | None = None
         self._answered: Job | None = None
         self._future: GuiFuture[Segmentation] | None = None
@@ -264,7 +267,9 @@ class Session:
         self._end(Cancelled("cancelled"), "Cancelled; nothing was changed.")
 
     def close(self) -> None:
-        """Stop the worker; for when the viewer is gone."""
+        """Stop the worker and give the open case back; for when the viewer is gone."""
+        if self._cases is not None:
+            self._cases.close()
         self._worker.close()
 
     def _scan_of(self, layer: Image) -> Scan:
@@ -680,6 +685,66 @@ class Session:
         if layer is None:
             return ""
         return area_in_words(np.asarray(layer.data), layer.metadata[SCAN_KEY].spacing_mm)
+
+    # --- cases -------------------------------------------------------------------------------------------------------
+
+    @property
+    def cases(self) -> Casework:
+        """The project that is open, and the case of it on the screen."""
+        if self._cases is None:
+            from napari_tmca.casework import Casework
+
+            self._cases = Casework(self)
+        return self._cases
+
+    def open_project(self, folder: str | PathLike[str]) -> Project:
+        """Open a project, or make one in an empty folder; see `Casework.open_project`."""
+        return self.cases.open_project(folder)
+
+    def next_case(self) -> CaseRecord | None:
+        """Save the open case where it has changes, and open the next one; see `Casework.next_case`."""
+        return self.cases.next_case()
+
+    def save(self, folder: str | PathLike[str] | None = None) -> CaseRecord:
+        """Save the open case; with a folder, into its project, to which the image on the screen is added if need be.
+
+        Raises as `Casework.save` and `Casework.save_to`.
+        """
+        return self.cases.save() if folder is None else self.cases.save_to(folder)
+
+    def adopt_mask(self, mask: NDArray[np.integer]) -> Labels:
+        """Show a mask that was made earlier on the chosen image, and edit it from now on.
+
+        Raises
+        ------
+        StudyReadError
+            If no image is chosen.
+
+        """
+        reference = self.scan_layer
+        if reference is None:
+            raise StudyReadError("There is no image for the mask.", hint="Open a scan first.")
+        layer = self._mask.adopt(mask, self._scan_of(reference), reference)
+        self._remarks = None
+        self.result_changed.emit()
+        return layer
+
+    def clear(self) -> None:
+        """Give up what is under way, remove scan, mask and heatmap, and forget report and result."""
+        self.cancel()
+        scan_layer = self.scan_layer
+        self._heatmaps.clear()
+        self._mask.clear()
+        self._scan_layer, self._scan, self._answered = None, None, None
+        self.segmentation, self.threshold, self._remarks = None, None, ()
+        self._overrides = {}
+        self.report = parse_report("")
+        if scan_layer is not None:
+            self._require_viewer().layers.remove(scan_layer)
+        self.canvas.show_scan(None)
+        self.report_changed.emit()
+        self.layers_changed.emit()
+        self.result_changed.emit()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -62,3 +62,7 @@ class DeviceError(TmcaError):
 
 class SampleDataError(TmcaError):
     """Sample data cannot be fetched or fails its checksum."""
+
+
+class ProjectError(TmcaError):
+    """An annotation project, or a case of one, is not what it should be, or may not be changed now."""

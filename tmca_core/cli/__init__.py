@@ -18,6 +18,7 @@ from tmca_core.cli import (
     learning,
     phantom,
     predict,
+    project,
     train,
 )
 from tmca_core.errors import ConfigError, TmcaError
@@ -49,6 +50,7 @@ for command in (
 app.add_typer(data.data)
 app.command("next")(learning.next_cases)
 app.add_typer(installed.models)
+app.add_typer(project.app, name="project")
 
 
 def main(arguments: Sequence[str] | None = None) -> Never:

@@ -1,0 +1,703 @@
+"""Work on the cases of a project in one viewer: open, autosave, save, next, review. A script uses it as the panel does.
+
+It belongs to a session (`Session.cases`). What is on the screen belongs to one case or to none: a case is left only
+when its changes are saved, and everything of it is taken off the screen before the next comes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
+from napari_tmca.notify import report_error
+from tmca_core.errors import ProjectError, TmcaError
+from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status, describe_segmentation, event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_tmca.session import Session
+    from tmca_core.project import Event, OpenCase, Unsaved
+    from tmca_core.study import Scan
+
+AUTOSAVE_MS = 1000
+AI_OUTLINE_NAME = "AI mask, outline"
+AI_COLOR = (0.34, 0.71, 0.91, 1.0)  # Okabe-Ito sky blue, beside the orange of the mask
+OUTLINE_PIXELS = 2
+_OUTLINE_KEY = "tmca_outline_of"
+_POLL_MS = 100
+
+
+class Casework:
+    """The project of a session, and the case that is open in it.
+
+    Signals (psygnal), without argument: `project_changed`, `cases_changed` (records, or which there are),
+    `case_changed` (another case is open, or none), `autosaved`; and `adding` with done, total and a sentence.
+
+    Attributes
+    ----------
+    project : Project or None
+    case : OpenCase or None
+    who : str
+        Annotator or second reader, as it stands in records.
+    order : list of str
+        Ids through which `next_case` goes; the panel sets it to what its table shows.
+    unsaved : tuple of Unsaved
+        What can be recovered.
+    autosaved_at : float or None
+        When something was last written to the journal, seconds since 1970.
+
+    """
+
+    project_changed = Signal()
+    cases_changed = Signal()
+    case_changed = Signal()
+    autosaved = Signal()
+    adding = Signal(int, int, str)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.project: Project | None = None
+        self.case: OpenCase | None = None
+        self.who = _user()
+        self.order: list[str] = []
+        self.unsaved: tuple[Unsaved, ...] = ()
+        self.autosaved_at: float | None = None
+        self._scan: Scan | None = None
+        self._data: NDArray[Any] | None = None
+        self._saved_mask: NDArray[Any] | None = None
+        self._saved_ai: NDArray[Any] | None = None
+        self._saved_report = ""
+        self._recovered_ai: tuple[NDArray[Any], dict[str, Any]] | None = None
+        self._ai_made_of: tuple[int, float, bool] | None = None
+        self._position = 0
+        self._events: list[Event] = []
+        self._num_journalled = 0
+        self._has_failed = False
+        self._is_closed = False
+        self._cancel = threading.Event()
+        self._executor: ThreadPoolExecutor | None = None
+        self._news: SimpleQueue[object] = SimpleQueue()
+        self._timer = QTimer()
+        self._timer.setInterval(AUTOSAVE_MS)
+        self._timer.timeout.connect(self._on_timer)
+        self._poll = QTimer()
+        self._poll.setInterval(_POLL_MS)
+        self._poll.timeout.connect(self._on_poll)
+        viewer = session._require_viewer()
+        viewer.mouse_move_callbacks.append(self._on_mouse)
+        viewer.mouse_drag_callbacks.append(self._on_mouse)
+        viewer.dims.events.current_step.connect(self.note_activity)
+        session.report_changed.connect(self.note_activity)
+
+    # --- project -----------------------------------------------------------------------------------------------------
+
+    def open_project(self, folder: str | PathLike[str]) -> Project:
+        """Open a project, or make one in an empty folder; the case that is open is saved first.
+
+        Raises
+        ------
+        ProjectError, StudyWriteError
+            If the folder holds something else, or the open case cannot be saved.
+
+        """
+        path = Path(folder).absolute()
+        if self.project is not None and self.project.folder == path:
+            self.refresh()
+            return self.project
+        is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        project = Project.create(path) if is_new else Project.open(path)
+        try:
+            self.close_case()
+        except TmcaError:
+            project.close()
+            raise
+        if self.project is not None:
+            self.project.close()
+        self.project = project
+        self.order = [record.id for record in project.cases()]
+        self.unsaved = tuple(project.unsaved())
+        self.project_changed.emit()
+        self._say(*project.unreadable)
+        return project
+
+    def refresh(self) -> None:
+        """Take over what other windows have saved."""
+        if self.project is not None:
+            self.project.refresh()
+            self.unsaved = tuple(self.project.unsaved())
+            self.cases_changed.emit()
+
+    def add(self, paths: Iterable[str | PathLike[str]]) -> None:
+        """Add images, folders and CSV tables in the background; `adding` tells how far it is.
+
+        Raises
+        ------
+        ProjectError
+            If no project is open.
+
+        """
+        project = self._require_project()
+        self._cancel = threading.Event()
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tmca-adding")
+        self._executor.submit(self._add, project.folder, [Path(path) for path in paths], self._cancel)
+        self._poll.start()
+
+    def cancel_adding(self) -> None:
+        """Stop adding; what was added stays."""
+        self._cancel.set()
+
+    def _add(self, folder: Path, paths: Sequence[Path], cancel: threading.Event) -> None:
+        """Add with a project of this thread's own; what there is to tell goes into the queue."""
+        num_added, skipped = 0, []
+        try:
+            with Project.open(folder) as project:
+                steps = project.add(paths)
+                for step in steps:
+                    if isinstance(step, CaseAdded):
+                        num_added += 1
+                        self._news.put((step.done, step.total, step.record.name))
+                    else:
+                        skipped.append(f"{step.image.name}: {step.reason}")
+                        self._news.put((step.done, step.total, step.image.name))
+                    if cancel.is_set():
+                        break
+        except Exception as error:  # noqa: BLE001  (told in the GUI thread)
+            self._news.put(error)
+        else:
+            told = [f"Added {num_added:,} to the project."]
+            told += [f"Not added: {reason}" for reason in skipped[:3]]
+            if len(skipped) > 3:
+                told.append(f"Not added, too: {len(skipped) - 3:,} more.")
+            self._news.put(told)
+
+    def _on_poll(self) -> None:
+        latest: tuple[int, int, str] | None = None
+        while not self._is_closed:
+            try:
+                news: Any = self._news.get_nowait()
+            except Empty:
+                break
+            if isinstance(news, tuple):
+                latest = news
+                continue
+            self._poll.stop()
+            self._say(report_error(news)) if isinstance(news, BaseException) else self._say(*news)
+            self.refresh()
+            latest = (1, 1, "")
+        if latest is not None:
+            self.adding.emit(*latest)
+        if self._is_closed:
+            self._poll.stop()
+
+    # --- going from case to case -------------------------------------------------------------------------------------
+
+    def open_case(self, case_id: str) -> CaseRecord:
+        """Show a case: image, report and mask as saved. Changes of the case before are saved first.
+
+        Raises
+        ------
+        ProjectError, StudyReadError, StudyWriteError
+            If the case before cannot be saved, or this one cannot be read. The case before then stays open.
+
+        """
+        if self.case is not None and self.case.record.id == case_id:
+            return self.case.record
+        project = self._require_project()
+        self._save_changes()
+        case = project.open_case(case_id, self.who)
+        try:
+            scan, report = case.read_scan(), case.report()
+            ai, corrected = case.mask("ai"), case.mask("corrected")
+        except BaseException:
+            case.close()
+            raise
+        self._leave()
+        self._enter(case, scan, report, ai, corrected)
+        return case.record
+
+    def next_case(self, step: int = 1) -> CaseRecord | None:
+        """Open the next case of `order` (``step`` -1: the one before); ``None`` at the end, where all stays.
+
+        Raises as `open_case`.
+        """
+        self._require_project()
+        current = self.case.record.id if self.case is not None else None
+        if current in self.order:
+            position = self.order.index(current) + step
+        elif current is None:
+            position = 0 if step > 0 else len(self.order) - 1
+        else:  # it left the list with its new status: what followed it has taken its place
+            position = self._position + min(step, 0)
+        if not 0 <= position < len(self.order):
+            self._say("This is the last case of the list." if step > 0 else "This is the first case of the list.")
+            return None
+        return self.open_case(self.order[position])
+
+    def close_case(self) -> None:
+        """Save the changes of the open case and take it off the screen.
+
+        Raises as `save`.
+        """
+        if self.case is not None:
+            self._save_changes()
+            self._leave()
+            self.case_changed.emit()
+
+    # --- saving ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether mask, network's mask or report differ from what is saved."""
+        if self.case is None or self.case.is_read_only:
+            return False
+        ai, mask = self._ai_mask()[0], self._labels()
+        return (
+            self._session.report.text != self._saved_report
+            or (mask is not None and not _equal(mask, self._saved_mask))
+            or (ai is not None and not _equal(ai, self._saved_ai))
+        )
+
+    def save(
+        self, *, status: Status | None = None, quality: int | None = None, comment: str | None = None
+    ) -> CaseRecord:
+        """Save report, the network's mask and the mask as it now is.
+
+        The mask is stored as the annotator's where it differs from the network's, or where ``status`` says that the
+        annotator is done.
+
+        Raises
+        ------
+        ProjectError
+            If no case is open, it is read-only, or the mask on the screen is of another image.
+        StudyWriteError
+            If it cannot be written. Nothing on the screen changes, and what was saved before is unchanged.
+
+        """
+        case, scan = self._require_case()
+        self._flush_events()
+        layer = self._session.mask_layer
+        if layer is not None and not self._is_ours(layer):
+            raise ProjectError(
+                f"Case {case.record.id} was not saved: the mask '{layer.name}' belongs to another image.",
+                hint="Choose the case's own image in the panel and segment it.",
+            )
+        mask, (ai, network) = self._labels(), self._ai_mask()
+        is_done = status in (Status.CORRECTED, Status.APPROVED)
+        if is_done and mask is None:
+            raise ProjectError(
+                f"Case {case.record.id} has no mask.",
+                hint="Press Segment, or 'Empty mask' where there is nothing to outline.",
+            )
+        known_ai = self._saved_ai if ai is None else ai
+        is_own = mask is not None and (is_done or case.record.corrected is not None or not _equal(mask, known_ai))
+        is_own = is_own and (case.record.corrected is None or not _equal(mask, self._saved_mask))
+        if status is None and (mask is not None or ai is not None) and case.record.status == Status.NEW:
+            status = Status.SEGMENTED
+        if status is None and is_own and case.record.status == Status.APPROVED:
+            status = Status.CORRECTED  # what was approved is another mask
+        record = case.save(
+            scan,
+            Draft(
+                report=self._session.report.text,
+                ai=ai if ai is not None and not _equal(ai, self._saved_ai) else None,
+                network=network,
+                corrected=mask if is_own else None,
+                status=status,
+                annotator=self.who,
+                quality=quality,
+                comment=comment,
+            ),
+        )
+        self._saved_report = self._session.report.text
+        self._saved_ai = known_ai
+        self._saved_mask = None if mask is None else mask.copy()
+        self._ai_made_of = None
+        self.autosaved_at = None
+        self.cases_changed.emit()
+        self._say(f"Saved case {record.id}.")
+        return record
+
+    def save_to(self, folder: str | PathLike[str]) -> CaseRecord:
+        """Save what is on the screen into the project in a folder, adding the image where it is no case of it yet.
+
+        Raises
+        ------
+        ProjectError
+            If no image is on the screen, or it comes from no file.
+        StudyWriteError
+            As `save`.
+
+        """
+        path, layer = Path(folder).absolute(), self._session.scan_layer
+        if self.case is not None:
+            if self.project is not None and self.project.folder == path:
+                return self.save()
+            raise ProjectError(f"Case {self.case.record.id} of another project is open.", hint="Close that one first.")
+        scan = layer.metadata.get(SCAN_KEY) if layer is not None else None
+        source = getattr(scan, "source", None)
+        if scan is None or source is None:
+            raise ProjectError("The image on the screen comes from no file.", hint="Save it to a file and open that.")
+        project = self.open_project(path)
+        reasons = [step.reason for step in project.add([source]) if not isinstance(step, CaseAdded)]
+        records = [record for record in project.cases() if record.image == Path(source).absolute()]
+        if not records:
+            raise ProjectError(f"{source.name} was not added: {' '.join(reasons)}", hint="Choose another project.")
+        self.order = [record.id for record in project.cases()]
+        case = project.open_case(records[0].id, self.who)
+        self._attach(case, scan, case.report(), case.mask("ai"), case.mask("corrected"))
+        self.cases_changed.emit()
+        self.case_changed.emit()
+        return self.save()
+
+    def finish(self, *, quality: int | None = None, comment: str | None = None) -> CaseRecord | None:
+        """Save, mark as corrected, and open the next case; returns its record, ``None`` after the last one.
+
+        Raises as `save`; the case then stays open.
+        """
+        if self.case is not None and self.case.is_read_only:
+            return self.next_case()
+        record = self.save(status=Status.CORRECTED, quality=quality, comment=comment)
+        following = self.next_case()
+        if following is not None:
+            self._say(f"Saved case {record.id}. This is case {following.id}.")
+        return following
+
+    def flag(self, comment: str) -> CaseRecord:
+        """Save and set the case aside with a comment.
+
+        Raises as `save`; also a `ProjectError` without a comment.
+        """
+        if not comment.strip():
+            raise ProjectError("A case is flagged with a comment, and there is none.", hint="Write what is in doubt.")
+        return self.save(status=Status.FLAGGED, comment=comment)
+
+    def add_empty_mask(self) -> Labels:
+        """Show an empty mask to draw on, where there is none.
+
+        Raises
+        ------
+        ProjectError
+            If no case is open, or it has a mask.
+
+        """
+        case, scan = self._require_case()
+        if self._labels() is not None:
+            raise ProjectError(f"Case {case.record.id} has a mask already.", hint="Draw on it.")
+        return self._session.adopt_mask(np.zeros(scan.shape, dtype=np.uint8))
+
+    def _save_changes(self) -> None:
+        self._flush_events()
+        if self.has_changes:
+            self.save()
+
+    # --- second reader -----------------------------------------------------------------------------------------------
+
+    def approve(self, comment: str | None = None) -> CaseRecord:
+        """Agree with the open case, as second reader; changes made to its mask are saved with it.
+
+        Raises as `save`; also a `ProjectError` where it has no mask.
+        """
+        return self._judge(Status.APPROVED, comment)
+
+    def give_back(self, comment: str) -> CaseRecord:
+        """Return the open case to its annotator, with a comment that says why.
+
+        Raises as `save`; also a `ProjectError` without a comment.
+        """
+        if not comment.strip():
+            raise ProjectError("A case is returned with a comment, and there is none.", hint="Say what to change.")
+        return self._judge(Status.FLAGGED, comment)
+
+    def _judge(self, status: Status, comment: str | None) -> CaseRecord:
+        case, scan = self._require_case()
+        annotator = case.record.annotator
+        if self.has_changes:
+            self.save()
+        if status == Status.APPROVED and case.record.mask is None:
+            raise ProjectError(f"Case {case.record.id} has no mask to approve.", hint="Return it, or segment it.")
+        draft = Draft(status=status, reviewer=self.who, comment=comment, annotator=annotator)
+        record = case.save(scan, draft)
+        self.cases_changed.emit()
+        self._say(f"Case {record.id} was {'approved' if status == Status.APPROVED else 'returned'}.")
+        return record
+
+    def show_outlines(self, on: bool) -> None:
+        """Show the network's mask as a blue outline, and the mask itself as an outline, too; or back."""
+        if self.case is None:
+            return
+        viewer, layer = self._session._require_viewer(), self._session.mask_layer
+        shown = [known for known in viewer.layers if known.metadata.get(_OUTLINE_KEY) == self.case.record.id]
+        if layer is not None:
+            layer.contour = OUTLINE_PIXELS if on else 0
+        ai = self._saved_ai
+        if on and not shown and ai is not None and self._scan is not None and self._session.scan_layer is not None:
+            outline = Labels(
+                (ai != 0).astype(np.uint8),
+                name=AI_OUTLINE_NAME,
+                colormap=DirectLabelColormap(color_dict={0: "transparent", 1: AI_COLOR, None: AI_COLOR}),
+                metadata={_OUTLINE_KEY: self.case.record.id},
+                scale=self._session.scan_layer.scale,
+                units=self._session.scan_layer.units,
+                axis_labels=self._session.scan_layer.axis_labels,
+            )
+            outline.contour, outline.editable = OUTLINE_PIXELS, False
+            viewer.add_layer(outline)
+            if layer is not None:
+                viewer.layers.selection.active = layer
+        elif not on:
+            for known in shown:
+                viewer.layers.remove(known)
+
+    # --- recovery ----------------------------------------------------------------------------------------------------
+
+    def recover(self, unsaved: Unsaved) -> CaseRecord:
+        """Open a case with what an autosave holds, as one step that Ctrl+Z takes back; the file is then put aside.
+
+        Raises
+        ------
+        ProjectError
+            If the case is read-only, or the autosave no longer fits it.
+
+        """
+        project = self._require_project()
+        if self.case is not None and self.case.record.id != unsaved.case_id:
+            self._save_changes()
+        record = self.open_case(unsaved.case_id)
+        case, scan = self._require_case()
+        name = unsaved.name
+        recovered = case.recover(name)
+        if recovered is None:
+            # Opening the case has put the journal under the next free name.
+            matching = [known for known in project.unsaved_of(record.id) if known.time == unsaved.time]
+            name = matching[0].name if matching else name
+            recovered = case.recover(name)
+        if recovered is None or (recovered.mask is not None and recovered.mask.shape != scan.shape):
+            raise ProjectError(
+                f"Case {record.id}: the autosave no longer fits the case.", hint="It was left where it is."
+            )
+        if recovered.report is not None:
+            self._session.set_report(recovered.report)
+        if recovered.ai is not None and recovered.ai.shape == scan.shape:
+            self._recovered_ai = (recovered.ai, recovered.provenance or {})
+        if recovered.mask is not None:
+            layer = self._session.mask_layer
+            if layer is None:
+                layer = self._session.adopt_mask(np.zeros(scan.shape, dtype=np.uint8))
+            write_into(layer, recovered.mask.astype(layer.data.dtype))
+        self.autosave()
+        project.discard_unsaved(record.id, name)
+        self._forget_unsaved(unsaved)
+        self._say(f"Recovered case {record.id}; it is not saved yet. {recovered.note}".strip())
+        return record
+
+    def put_aside(self, unsaved: Unsaved) -> None:
+        """Offer an autosave no more; its file stays in the case's folder.
+
+        Raises
+        ------
+        ProjectError
+            If the project cannot be written to.
+
+        """
+        self._require_project().discard_unsaved(unsaved.case_id, unsaved.name)
+        self._forget_unsaved(unsaved)
+
+    def _forget_unsaved(self, unsaved: Unsaved) -> None:
+        self.unsaved = tuple(known for known in self.unsaved if known is not unsaved)
+        self.cases_changed.emit()
+
+    # --- autosave ----------------------------------------------------------------------------------------------------
+
+    def autosave(self) -> None:
+        """Write to the journal what has changed since the last time; called every second while a case is open."""
+        case = self.case
+        if case is None or case.is_read_only:
+            return
+        mask = self._labels()
+        if mask is None:
+            mask = self._data if self._is_closed else None
+        self._data = mask
+        journal, before = case.journal, self._num_journalled
+        if self._session.report.text != self._saved_report:
+            self._num_journalled += journal.write_report(self._session.report.text)
+        made_of = self._made_of()
+        if made_of is not None and made_of != self._ai_made_of:
+            ai, network = self._ai_mask()
+            if ai is not None and not _equal(ai, self._saved_ai):
+                self._num_journalled += journal.write_ai(ai, network or {})
+            self._ai_made_of = made_of
+        if mask is not None and (journal.has_mask or not _equal(mask, self._saved_mask)):
+            self._num_journalled += journal.write_mask(mask)
+        if self._num_journalled != before:
+            self.autosaved_at = time.time()
+            self.autosaved.emit()
+
+    def note_activity(self, *_: object) -> None:
+        """Take a sign of life for the active time; one a second is enough."""
+        if self.case is not None and not self.case.is_read_only:
+            now = event("active", self.who)
+            if not self._events or now.time - self._events[-1].time >= 1.0:
+                self._events.append(now)
+
+    def close(self) -> None:
+        """Write the last strokes to the journal and give the case back; may be called from any thread."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._cancel.set()
+        try:
+            self._flush_events()
+            self.autosave()
+        except TmcaError:
+            self._has_failed = True  # nobody is left to be told; the journal ends where it ends
+        if self.case is not None:
+            self.case.close()
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _on_timer(self) -> None:
+        if self._is_closed or self.case is None:
+            self._timer.stop()
+            return
+        try:
+            self._flush_events()
+            self.autosave()
+            self._has_failed = False
+        except (TmcaError, OSError) as error:
+            if not self._has_failed:  # say it once, not every second
+                self._say(report_error(error))
+            self._has_failed = True
+
+    def _on_mouse(self, *_: object) -> None:
+        self.note_activity()
+
+    def _flush_events(self) -> None:
+        if self.case is not None:
+            events, self._events = self._events, []
+            self.case.log(events)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _enter(
+        self,
+        case: OpenCase,
+        scan: Scan,
+        report: str,
+        ai: NDArray[Any] | None,
+        corrected: NDArray[Any] | None,
+    ) -> None:
+        self._attach(case, scan, report, ai, corrected)
+        data, attributes, _ = scan_to_layer_data(scan)
+        attributes["name"] = f"{case.record.id} {case.record.name}"
+        layer = Image(data, **attributes)
+        self._session._require_viewer().add_layer(layer)
+        self._session.choose_layer(layer)
+        self._session.set_report(report)
+        mask = ai if corrected is None else corrected
+        if mask is not None:
+            shown = self._session.adopt_mask(mask.astype(np.uint8) if mask.max(initial=0) <= 255 else mask)
+            shown.editable = not case.is_read_only
+        self._say(f"{case.why_read_only} You can look, and not save." if case.is_read_only else "")
+        self.case_changed.emit()
+
+    def _attach(
+        self,
+        case: OpenCase,
+        scan: Scan,
+        report: str,
+        ai: NDArray[Any] | None,
+        corrected: NDArray[Any] | None,
+    ) -> None:
+        """Take a case as the one on the screen; what was saved of it is what changes are told from."""
+        self.case, self._scan = case, scan
+        mask = ai if corrected is None else corrected
+        self._saved_ai, self._saved_mask, self._saved_report = ai, mask, report
+        if case.record.id in self.order:
+            self._position = self.order.index(case.record.id)
+        self._timer.start()
+
+    def _leave(self) -> None:
+        """Give the case back, and take everything of it off the screen."""
+        case, self.case = self.case, None
+        self._timer.stop()
+        if case is not None:
+            if not case.is_read_only:
+                case.journal.remove()  # everything is saved, or is as it was
+            case.close()
+            viewer = self._session._require_viewer()
+            for layer in [known for known in viewer.layers if self._is_ours(known) or _OUTLINE_KEY in known.metadata]:
+                viewer.layers.remove(layer)
+        self._scan = self._data = self._saved_mask = self._saved_ai = None
+        self._recovered_ai = self._ai_made_of = self.autosaved_at = None
+        self._saved_report = ""
+        self._events.clear()
+        self._session.clear()
+
+    def _is_ours(self, layer: Layer) -> bool:
+        scan = layer.metadata.get(SCAN_KEY)
+        return self._scan is not None and getattr(scan, "pixels", None) is self._scan.pixels
+
+    def _labels(self) -> NDArray[Any] | None:
+        """Return the mask on the screen; ``None`` where there is none of this case."""
+        layer = self._session.mask_layer
+        if layer is None or not self._is_ours(layer):
+            return None
+        return np.asarray(layer.data)
+
+    def _made_of(self) -> tuple[int, float, bool] | None:
+        """Return what tells one network's mask from another without computing it."""
+        segmentation = self._session.segmentation
+        if segmentation is None:
+            return None if self._recovered_ai is None else (id(self._recovered_ai[0]), 0.0, False)
+        return (id(segmentation.logits), segmentation.threshold, self._session.image_only)
+
+    def _ai_mask(self) -> tuple[NDArray[Any] | None, dict[str, Any] | None]:
+        """Return the network's mask that is not saved yet, and what is told of it."""
+        segmentation, layer = self._session.segmentation, self._session.mask_layer
+        if segmentation is not None and layer is not None and self._is_ours(layer):
+            image_only = self._session.image_only
+            mask = segmentation.image_only_mask if image_only else segmentation.mask
+            return mask, describe_segmentation(segmentation, image_only=image_only)
+        return self._recovered_ai or (None, None)
+
+    def _require_project(self) -> Project:
+        if self.project is None:
+            raise ProjectError("No project is open.", hint="Open or make one in the cases panel.")
+        return self.project
+
+    def _require_case(self) -> tuple[OpenCase, Scan]:
+        if self.case is None or self._scan is None:
+            raise ProjectError("No case is open.", hint="Choose one in the cases panel.")
+        return self.case, self._scan
+
+    def _say(self, *messages: str) -> None:
+        self._session._say(*(message for message in messages if message))
+
+
+def _equal(mask: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return mask is not None and other is not None and np.array_equal(mask, other)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without a name
+        return ""

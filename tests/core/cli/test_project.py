@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import csv
+
+
+def test_a_study_from_the_command_line(tmca, chest, tmp_path):
+    study, table = tmp_path / "study", tmp_path / "study.csv"
+    code, out, err = tmca("project", "init", study, "--name", "Pilot")
+    assert code == 0, err
+    assert "Pilot" in out
+    code, out, err = tmca("project", "add", study, chest)
+    assert (code, out) == (0, "added 1, skipped 0\n"), err
+    code, out, err = tmca("project", "add", study, chest)
+    assert code == 1
+    assert "It is in the project already." in err
+    code, out, err = tmca("project", "list", study, "--status", "new")
+    assert code == 0, err
+    assert out.startswith(f"00001\tnew\t{chest.name}\t")
+    assert tmca("project", "rebuild", study)[1] == "1 cases\n"
+    code, out, err = tmca("project", "export-csv", study, "--out", table)
+    assert code == 0, err
+    with table.open(newline="") as stream:
+        assert [row["id"] for row in csv.DictReader(stream)] == ["00001"]
+    assert tmca("project", "methods", study)[1].startswith("An annotation project of 1 scan ")
+
+
+def test_what_is_asked_for_wrongly_is_said(tmca, tmp_path):
+    tmca("project", "init", tmp_path / "study")
+    code, _, err = tmca("project", "list", tmp_path / "study", "--status", "done")
+    assert code == 2
+    assert "--status: expected one of new, segmented" in err
+    code, _, err = tmca("project", "list", tmp_path)
+    assert code == 1
+    assert "expected the folder of a project" in err

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+
+import napari
+import numpy as np
+import pytest
+from napari.settings import get_settings
+from napari.utils.shortcuts import default_shortcuts
+from PIL import Image as Picture
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog
+
+from napari_tmca.commands import show_cases
+from napari_tmca.shortcuts import FINISH, FINISH_KEY
+from napari_tmca.widgets.case_table import CASE, STATUS, THUMBNAIL
+from napari_tmca.widgets.cases import CasesWidget
+from tmca_core.phantom import make_phantom
+from tmca_core.project import Draft, Project, Status
+
+TIMEOUT_MS = 120_000
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(3):
+        made = make_phantom(seed, shape=(64, 56))
+        Picture.fromarray(np.asarray(made.scan.pixels)).save(folder / f"chest{seed}.png")
+        (folder / f"chest{seed}.txt").write_text(made.report_text)
+    return folder
+
+
+@pytest.fixture
+def panel(session, qtbot):
+    widget = CasesWidget(session._viewer())
+    qtbot.addWidget(widget)
+    widget.resize(480, 800)
+    widget.show()
+    yield widget
+    session.cases.close()
+
+
+@pytest.fixture
+def full(panel, images, tmp_path):
+    with Project.create(tmp_path / "study") as project:
+        list(project.add([images]))
+    panel.session.open_project(tmp_path / "study")
+    return panel
+
+
+def drop(panel, *paths):
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    panel.dropEvent(QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, left, none))
+
+
+def shown(panel):
+    return [panel.model.index(row, CASE).data() for row in range(panel.model.rowCount())]
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_without_a_project_only_open_can_be_pressed(panel):
+    assert panel.open.isEnabled()
+    for button in (panel.add, panel.next, panel.save, panel.finish, panel.approve):
+        assert not button.isEnabled()
+
+
+def test_a_project_is_made_and_a_dropped_folder_becomes_its_cases(panel, images, tmp_path, monkeypatch, qtbot):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path / "new"))
+    click(qtbot, panel.open)
+    assert "Drop images" in panel.project.text()
+    drop(panel, images)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 3, timeout=20_000)
+    assert "3 new" in panel.project.text()
+    assert not panel.model.index(0, THUMBNAIL).data(Qt.ItemDataRole.DecorationRole).isNull()
+
+
+def test_filter_and_sort_by_mouse_and_keyboard(full, qtbot):
+    qtbot.keyClicks(full.filter, "chest1")
+    assert shown(full) == ["00002"]
+    full.filter.clear()
+    header = full.table.horizontalHeader()
+    header.setSortIndicator(CASE, Qt.SortOrder.DescendingOrder)
+    assert shown(full) == ["00003", "00002", "00001"]
+    full.status.setCurrentIndex(full.status.findData("flagged"))
+    full.status.activated.emit(full.status.currentIndex())
+    assert shown(full) == []
+
+
+def test_next_follows_the_table_and_the_keyboard_is_enough(full, qtbot):
+    full.table.selectRow(1)
+    full.table.setFocus()
+    qtbot.keyClick(full.table, Qt.Key.Key_Return)
+    assert full.work.case.record.id == "00002"
+    qtbot.keyClick(full.table, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert full.work.case.record.id == "00003"
+    qtbot.keyClick(full.table, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    assert full.table.currentIndex().row() == 1
+
+
+def test_done_in_a_filtered_list_goes_to_what_followed(full, session, qtbot):
+    full.status.setCurrentIndex(full.status.findData("new"))
+    full.status.activated.emit(full.status.currentIndex())
+    click(qtbot, full.next)
+    click(qtbot, full.empty)
+    click(qtbot, full.finish)
+    assert shown(full) == ["00002", "00003"]
+    assert full.work.case.record.id == "00002"
+    assert full.work.project.case("00001").status == Status.CORRECTED
+
+
+def test_an_error_stands_in_the_panel(full, qtbot):
+    click(qtbot, full.next)
+    click(qtbot, full.finish)
+    assert "has no mask" in full.messages.text()
+    click(qtbot, full.flag)
+    assert "flagged with a comment" in full.messages.text()
+
+
+def test_a_second_reader_approves_and_returns_with_the_panel(full, qtbot):
+    with full.work.project.open_case("00001", "ann") as case:
+        scan = case.read_scan()
+        mask = np.ones(scan.shape, dtype=np.uint8)
+        case.save(scan, Draft(ai=mask, network={}, corrected=mask, status=Status.CORRECTED))
+    full.work.refresh()
+    full.work.open_case("00001")
+    assert full.dice.text().endswith("1.000")
+    full.outlines.click()
+    assert sum(bool(getattr(layer, "contour", 0)) for layer in full.session._viewer().layers) == 2
+    qtbot.keyClicks(full.comment, "Apex.")
+    click(qtbot, full.give_back)
+    assert full.model.index(0, STATUS).data() == "flagged"
+    click(qtbot, full.approve)
+    assert full.model.index(0, STATUS).data() == "approved"
+
+
+def test_ten_thousand_rows_scroll_smoothly(full, qtbot):
+    record = full.work.project.case("00001")
+    records = [replace(record, id=f"{number:05d}") for number in range(1, 10_001)]
+    full.model.set_cases(full.work.project, records)
+    bar = full.table.verticalScrollBar()
+    times = []
+    for value in np.linspace(0, bar.maximum(), 40).astype(int):
+        start = perf_counter()
+        bar.setValue(int(value))
+        full.table.viewport().repaint()
+        times.append(perf_counter() - start)
+    assert np.median(times) < 0.1
+    assert len(full.model._pixmaps) <= 1000
+
+
+def test_the_key_shadows_none_of_napari_s_and_can_be_changed(full, session):
+    taken = {str(key) for keys in default_shortcuts.values() for key in keys}
+    assert FINISH_KEY not in taken
+    assert full.finish.shortcut().toString() == "Ctrl+Return"
+    assert FINISH_KEY in {str(key) for key in napari.Viewer.class_keymap}
+    settings = get_settings().shortcuts
+    before = dict(settings.shortcuts)
+    try:
+        settings.shortcuts = {**before, FINISH: ["Ctrl+Alt+N"]}
+        assert full.finish.shortcut().toString() == "Ctrl+Alt+N"
+    finally:
+        settings.shortcuts = before
+
+
+def test_a_closed_panel_leaves_no_zombie_and_keeps_the_case(full, session, qtbot):
+    full.work.open_case("00002")
+    viewer = session._viewer()
+    other = CasesWidget(viewer)
+    other.deleteLater()
+    del other
+    qtbot.wait(50)
+    session.next_case()
+    assert session.cases.case.record.id == "00003"
+
+
+def test_the_command_docks_the_panel(session, qtbot):
+    viewer = session._viewer()
+    show_cases(viewer)
+    assert "Cases" in " ".join(viewer.window.dock_widgets)
+
+
+def test_from_three_phantoms_to_a_study(full, session, qtbot):
+    """Open, segment, paint, Ctrl+Enter, next; what is opened again equals what was left."""
+    kept = {}
+    click(qtbot, full.next)
+    for number in (1, 2, 3):
+        case_id = f"{number:05d}"
+        assert full.work.case.record.id == case_id
+        found = session.segment().result(timeout=120)
+        layer = session.mask_layer
+        layer.data_setitem((np.arange(10) + number, np.arange(10)), 1)
+        kept[case_id] = (found.mask.copy(), np.asarray(layer.data).copy(), session.report.text)
+        full.finish.setFocus()
+        qtbot.keyClick(full, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+        qtbot.waitUntil(
+            lambda case_id=case_id: full.work.project.case(case_id).status == Status.CORRECTED, timeout=TIMEOUT_MS
+        )
+    assert "last case" in full.messages.text()
+    folder = full.work.project.folder
+    full.work.close_case()
+    with Project.open(folder) as project:
+        assert project.counts() == {Status.CORRECTED: 3}
+        for case_id, (ai, mask, text) in kept.items():
+            with project.open_case(case_id) as case:
+                assert np.array_equal(case.mask("ai"), ai)
+                assert np.array_equal(case.mask("corrected"), mask)
+                assert case.report() == text
+    for case_id, (_, mask, text) in kept.items():
+        full.work.open_case(case_id)
+        assert np.array_equal(session.mask_layer.data, mask)
+        assert session.report.text == text
+        assert not full.work.has_changes

@@ -1,0 +1,117 @@
+"""`tmca project ...`: an annotation project on disk, without a window."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tmca_core.errors import ConfigError, ProjectError
+
+app = typer.Typer(
+    help="Annotation projects: cases on disk with their reports, masks and provenance.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Folder = Annotated[Path, typer.Argument(help="Folder of the project.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="An empty folder, or one that does not exist yet.")],
+    name: Annotated[str, typer.Option("--name", help="Name for people; the folder's where not given.")] = "",
+) -> None:
+    """Make a project."""
+    from tmca_core.project import Project
+
+    with Project.create(folder, name) as project:
+        typer.echo(f"made the project {project.name} in {project.folder}")
+
+
+@app.command()
+def add(
+    folder: Folder,
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders, or CSV tables with image, report, mask.")],
+) -> None:
+    """Add images to a project; they stay where they are.
+
+    In a folder, name.txt is the report of name.png, and name_mask.png its mask.
+    """
+    from tmca_core.project import CaseAdded, Project
+
+    num_added = num_skipped = 0
+    with Project.open(folder) as project:
+        for event in project.add(paths):
+            if isinstance(event, CaseAdded):
+                num_added += 1
+                for note in event.notes:
+                    typer.echo(f"{event.record.id}  {event.record.name}: {note}", err=True)
+            else:
+                num_skipped += 1
+                typer.echo(f"skipped {event.image.name}: {event.reason}", err=True)
+    typer.echo(f"added {num_added:,}, skipped {num_skipped:,}")
+    if num_skipped and not num_added:
+        raise ProjectError("No image was added.", hint="What was wrong with each stands above.")
+
+
+@app.command("list")
+def list_cases(
+    folder: Folder,
+    status: Annotated[str, typer.Option("--status", help="new, segmented, corrected, approved or flagged.")] = "",
+    text: Annotated[str, typer.Option("--text", help="In file name, modality, annotator or comment.")] = "",
+    sort: Annotated[
+        str, typer.Option("--sort", help="id, name, modality, size, status, annotator, time, dice.")
+    ] = "id",
+) -> None:
+    """List the cases of a project, tab-separated."""
+    from tmca_core.project import Project, Status
+    from tmca_core.project.index import SORTS
+
+    _check("--status", status, ("", *(known.value for known in Status)))
+    _check("--sort", sort, tuple(SORTS))
+    with Project.open(folder) as project:
+        for record in project.cases(status=status, text=text, sort=sort):
+            dice = "" if record.dice_ai is None else f"{record.dice_ai:.3f}"
+            size = "x".join(map(str, record.shape))
+            cells = (record.id, record.status.value, record.name, record.modality, size)
+            typer.echo("\t".join((*cells, record.annotator, f"{record.active_s:.0f} s", dice, record.comment)))
+        for sentence in project.unreadable:
+            typer.echo(f"warning: {sentence}", err=True)
+
+
+@app.command()
+def rebuild(folder: Folder) -> None:
+    """Make the index anew from the files of the cases."""
+    from tmca_core.project import Project
+
+    with Project.open(folder) as project:
+        typer.echo(f"{project.rebuild():,} cases")
+        for sentence in project.unreadable:
+            typer.echo(f"warning: {sentence}", err=True)
+
+
+@app.command("export-csv")
+def export_csv(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="Table to write, one row per case.")],
+) -> None:
+    """Write a table of the study: status, time, Dice between proposed and final mask, model, hashes."""
+    from tmca_core.project import Project
+    from tmca_core.project import export_csv as export
+
+    with Project.open(folder) as project:
+        typer.echo(f"{export(project, out):,} cases written to {out}")
+
+
+@app.command()
+def methods(folder: Folder) -> None:
+    """Print a paragraph for the methods section of a paper."""
+    from tmca_core.project import Project, methods_text
+
+    with Project.open(folder) as project:
+        typer.echo(methods_text(project))
+
+
+def _check(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        names = ", ".join(name for name in known if name)
+        raise ConfigError(f"{option}: expected one of {names}, got {value}.", hint="Choose one of them.")
