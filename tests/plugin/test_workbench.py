@@ -79,24 +79,24 @@ def test_pointing_drawing_and_windowing(bench, qtbot):
     # A stroke that excludes what it passes over is one step of undo, and moves no picture.
     panel.tabs.setCurrentWidget(panel.correct)
     qtbot.mouseClick(panel.correct.exclude, LEFT)
-    before, centre = layer.data.copy(), tuple(viewer.camera.center)
+    before, centre = layer.data.copy(), tuple(viewer.scene.camera.center)
     middle = canvas.rect().center()
     drag(qtbot, canvas, LEFT, [middle + QPoint(dx, 10) for dx in (-60, -30, 0, 30, 60)])
     assert (layer.data < before).any()
-    assert tuple(viewer.camera.center) == centre
+    assert tuple(viewer.scene.camera.center) == centre
     qtbot.mouseClick(panel.correct.undo, LEFT)
     assert np.array_equal(layer.data, before)
     qtbot.mouseClick(panel.correct.exclude, LEFT)
     assert session.canvas.stroke is None
-    assert viewer.camera.mouse_pan
+    assert viewer.scene.camera.mouse_pan
 
     # The right button: up brightens, right widens, and nothing zooms.
-    scan, zoom = session.scan_layer, viewer.camera.zoom
+    scan, zoom = session.scan_layer, viewer.scene.camera.zoom
     low, high = scan.contrast_limits
     drag(qtbot, canvas, RIGHT, [middle, middle + QPoint(20, 0), middle + QPoint(40, 0)])
     assert np.diff(scan.contrast_limits)[0] > high - low
-    assert viewer.camera.zoom == zoom
-    assert viewer.camera.mouse_pan
+    assert viewer.scene.camera.zoom == zoom
+    assert viewer.scene.camera.mouse_pan
 
     # Typing in live mode brings the mask up to date by itself, and the painted pixel stays.
     layer.data_setitem((np.array([1]), np.array([2])), 2)
