@@ -102,7 +102,6 @@ class TmcaWidget(QWidget):
         layout.setSpacing(3)
         network = Container(widgets=[self.model, self.device], layout="horizontal", labels=True, label="Model")
         network.margins = (0, 0, 0, 0)
-        self._network = network
         self._choosers = Container(widgets=[self.image], labels=True)
         self._choosers.margins = (0, 0, 0, 0)
         layout.addWidget(self._choosers.native)
