@@ -53,7 +53,7 @@ class CanvasTools:
         self._scan: Scan | None = None
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_drag_callbacks.append(self._on_drag)
-        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.camera.events.orientation):
+        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.scene.camera.events.orientation):
             event.connect(self._place_letters)
 
     @property
@@ -66,7 +66,7 @@ class CanvasTools:
         self._stroke = stroke
         viewer = self._viewer()
         if viewer is not None:
-            viewer.camera.mouse_pan = stroke is None
+            viewer.scene.camera.mouse_pan = stroke is None
 
     def show_scan(self, scan: Scan | None) -> None:
         """Show letters where the scan has the patient's sides, and the scale bar where its spacing is known."""
@@ -83,7 +83,7 @@ class CanvasTools:
             return "", ""
         axis = viewer.dims.displayed[-1] - viewer.dims.ndim
         left, right = _LETTERS.get(axis, ("", ""))
-        return (right, left) if str(viewer.camera.orientation2d[1]) == "left" else (left, right)
+        return (right, left) if str(viewer.scene.camera.orientation2d[1]) == "left" else (left, right)
 
     def _place_letters(self) -> None:
         viewer = self._viewer()
@@ -114,7 +114,7 @@ class CanvasTools:
 
     def _drag_window(self, viewer: Viewer, event: Any) -> Iterator[None]:
         # The camera zooms at a drag with the right button, unless it is told to leave drags alone.
-        before, viewer.camera.mouse_pan = viewer.camera.mouse_pan, False
+        before, viewer.scene.camera.mouse_pan = viewer.scene.camera.mouse_pan, False
         last = np.asarray(event.pos)
         yield
         while event.type == "mouse_move":
@@ -122,7 +122,7 @@ class CanvasTools:
             self.windowed.emit(float(now[0] - last[0]), float(last[1] - now[1]))
             last = now
             yield
-        viewer.camera.mouse_pan = before
+        viewer.scene.camera.mouse_pan = before
 
 
 def has_sides(scan: Scan) -> bool:

@@ -294,6 +294,8 @@ class Session:
         if isinstance(job, WordJob):
             if self._is_of_result(job):
                 self._heatmaps.give_up(job.sentence, error)
+                if not isinstance(error, Cancelled):
+                    self._say(report_error(error))
         elif job is self._job:
             self._end(error, "Cancelled; nothing was changed." if isinstance(error, Cancelled) else report_error(error))
 

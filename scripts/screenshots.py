@@ -52,8 +52,11 @@ def main() -> None:
     panel = _panel(viewer)
     _shoot(viewer, options.out / "report.png")
     session.segment().result(timeout=600)
-    session.show_map()
     viewer.fit_to_view()
+    session.show_map(sentence=2)
+    _shoot(viewer, options.out / "result.png")
+    panel.tabs.setCurrentWidget(panel.correct)
+    _shoot(viewer, options.out / "correct.png")
     if options.all:
         for theme, size, page in product(("dark", "light"), SIZES, PAGES):
             viewer.theme = theme
@@ -62,11 +65,6 @@ def main() -> None:
             _wait(300)
             viewer.fit_to_view()
             _shoot(viewer, options.out / f"{page}_{theme}_{size[0]}x{size[1]}.png")
-    else:
-        session.show_map(sentence=2)
-        _shoot(viewer, options.out / "result.png")
-        panel.tabs.setCurrentWidget(panel.correct)
-        _shoot(viewer, options.out / "correct.png")
     viewer.close()
 
 

@@ -98,11 +98,11 @@ class TmcaWidget(QWidget):
     def _lay_out(self) -> None:
         inner = QWidget()
         layout = QVBoxLayout(inner)
-        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setContentsMargins(6, 2, 6, 2)
+        layout.setSpacing(3)
         network = Container(widgets=[self.model, self.device], layout="horizontal", labels=True, label="Model")
-        self.model.label = ""
         network.margins = (0, 0, 0, 0)
-        self._choosers = Container(widgets=[self.image, network], labels=True)
+        self._choosers = Container(widgets=[self.image], labels=True)
         self._choosers.margins = (0, 0, 0, 0)
         layout.addWidget(self._choosers.native)
         layout.addWidget(self.report)
@@ -115,8 +115,8 @@ class TmcaWidget(QWidget):
         for name, page in (("Result", self.result), ("Correct", self.correct), ("View", self.view)):
             self.tabs.addTab(page, name)
         layout.addWidget(self.tabs)
+        self.view.network.addWidget(network.native)
         layout.addStretch()
-        layout.addWidget(self.status)
         scroll = QScrollArea()
         scroll.setWidget(inner)
         scroll.setWidgetResizable(True)
@@ -124,7 +124,9 @@ class TmcaWidget(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
         outer.addWidget(scroll)
+        outer.addWidget(self.status)
 
     def _connect(self, viewer: Viewer) -> None:
         session = self.session

@@ -37,7 +37,8 @@ PLACEHOLDER = (
     "Paste the report here.\n\nSides are the patient's: \u201cleft\u201d is the patient's left, at the right of a "
     "radiograph. Without a report the picture alone is segmented."
 )
-LIST_HEIGHT = 130
+# So that report and result fit into a window of 1280 x 720; longer ones scroll.
+EDIT_HEIGHT, LIST_HEIGHT = 78, 100
 _BOX_WIDTH = 24
 # A pause in typing after which the sentences are given to the network, in live mode.
 PAUSE_MS = 300
@@ -76,8 +77,7 @@ class ReportWidget(QWidget):
         self._edit = QPlainTextEdit()
         self._edit.setPlaceholderText(PLACEHOLDER)
         self._edit.setTabChangesFocus(True)
-        self._edit.setMinimumHeight(66)
-        self._edit.setMaximumHeight(110)
+        self._edit.setFixedHeight(EDIT_HEIGHT)
         self._edit.setAccessibleName("Report")
         self._edit.setToolTip(LEGEND)
         self._edit.viewport().setMouseTracking(True)
@@ -189,7 +189,7 @@ class ReportWidget(QWidget):
         warning.addWidget(self.remove)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         layout.addLayout(heading)
         for part in (self._edit, self._warning, self._list, self._notes, self.show_told, self._told):
             layout.addWidget(part)
@@ -220,8 +220,7 @@ class ReportWidget(QWidget):
         font.setItalic(not sentence.is_about_picture)
         item.setFont(font)
         item.setData(_DOUBT, is_uncertain(sentence))
-        if not is_used:
-            item.setForeground(self.palette().placeholderText())
+        item.setData(_UNUSED, not is_used)
         item.setToolTip(understood(sentence, is_used))
         return item
 
@@ -311,15 +310,21 @@ class ReportWidget(QWidget):
 
 
 _REJECTED = "  (taken out)"
-_DOUBT = Qt.ItemDataRole.UserRole
+_DOUBT, _UNUSED = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+# Of the theme's own text colour, whatever the theme: readable, and plainly less than the rest.
+_PALE = 0.6
 
 
 class _SentenceDelegate(QStyledItemDelegate):
-    """Draws a dotted line under a sentence that is not sure of itself."""
+    """Draws what the network is not given paler, and a dotted line under a sentence that is not sure of itself."""
 
     def paint(self, painter: QPainter, option: Any, index: Any) -> None:
-        """Draw the row, then the line."""
+        """Draw the row, paler where the network is not given it, then the line."""
+        painter.save()
+        if index.data(_UNUSED):
+            painter.setOpacity(_PALE)
         super().paint(painter, option, index)
+        painter.restore()
         if index.data(_DOUBT):
             painter.save()
             painter.setPen(QPen(QColor(AMBER), 2, Qt.PenStyle.DotLine))

@@ -142,6 +142,7 @@ class ResultWidget(QWidget):
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(3)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Size", self._area)
         form.addRow("Present", self.present)
@@ -155,9 +156,11 @@ class ResultWidget(QWidget):
         level.addWidget(self.pin)
         form.addRow("Level", level)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(3)
         layout.addLayout(form)
         layout.addWidget(self.save)
+        layout.addStretch()
 
     def _connect(self) -> None:
         self.threshold.valueChanged.connect(self._on_threshold)

@@ -40,6 +40,8 @@ class ViewWidget(QWidget):
         layout.addLayout(self._grid)
         layout.addWidget(self.probability)
         layout.addWidget(self.uncertainty)
+        self.network = QVBoxLayout()  # the panel puts its choice of the network here
+        layout.addLayout(self.network)
         layout.addStretch()
         self.probability.toggled.connect(partial(self._on_values, "probability"))
         self.uncertainty.toggled.connect(partial(self._on_values, "uncertainty"))

@@ -51,3 +51,17 @@ def phantom_layer(session, phantom):
     session.choose_layer(layer)
     session.set_report("Consolidation in the left lower zone. No pleural effusion. Hazy opacity at the right apex.")
     return layer
+
+
+@pytest.fixture
+def move_mouse(qapp):
+    """A function that moves the mouse within a widget, on every platform and with any button held."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+
+    def move(widget, position, button=Qt.MouseButton.NoButton):
+        local, on_screen = QPointF(position), QPointF(widget.mapToGlobal(position))
+        none, no_key = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        qapp.sendEvent(widget, QMouseEvent(QEvent.Type.MouseMove, local, on_screen, none, button, no_key))
+
+    return move

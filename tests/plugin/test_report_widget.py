@@ -33,12 +33,12 @@ def rows(widget):
     return [widget._list.item(row) for row in range(widget._list.count())]
 
 
-def move_to(qtbot, widget, text, offset=1):
+def move_to(move_mouse, widget, text, offset=1):
     """Move the mouse onto a word of the report."""
     edit = widget._edit
     cursor = QTextCursor(edit.document().find(text))
     cursor.setPosition(cursor.selectionStart() + offset)
-    qtbot.mouseMove(edit.viewport(), edit.cursorRect(cursor).center() + QPoint(2, 0))
+    move_mouse(edit.viewport(), edit.cursorRect(cursor).center() + QPoint(2, 0))
 
 
 def test_sentences_are_shown_as_they_are_understood_while_typing(widget, qtbot):
@@ -86,13 +86,13 @@ def test_what_looks_like_identity_is_marked_and_removed_and_comes_back(widget, q
     assert widget.value() == text
 
 
-def test_the_mouse_on_a_word_a_sentence_and_a_row(widget, qtbot):
+def test_the_mouse_on_a_word_a_sentence_and_a_row(widget, qtbot, move_mouse):
     widget.setValue(parse_report(TEXT))
     with qtbot.waitSignal(widget.pointed) as told:
-        move_to(qtbot, widget, "left")
+        move_to(move_mouse, widget, "left")
     assert told.args == [1, 4]
     with qtbot.waitSignal(widget.pointed) as told:
-        qtbot.mouseMove(widget._list.viewport(), widget._list.visualItemRect(rows(widget)[2]).center())
+        move_mouse(widget._list.viewport(), widget._list.visualItemRect(rows(widget)[2]).center())
     assert told.args == [2, -1]
 
 

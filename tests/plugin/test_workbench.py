@@ -38,16 +38,16 @@ def bench(make_napari_viewer, tiny_model, phantom, qtbot):
     session.close()
 
 
-def drag(qtbot, canvas, button, steps):
+def drag(qtbot, move_mouse, canvas, button, steps):
     qtbot.mousePress(canvas, button, pos=steps[0])
     for step in steps[1:]:
-        qtbot.mouseMove(canvas, step)
+        move_mouse(canvas, step, button)
         QApplication.processEvents()
     qtbot.mouseRelease(canvas, button, pos=steps[-1])
     QApplication.processEvents()
 
 
-def test_pointing_drawing_and_windowing(bench, qtbot):
+def test_pointing_drawing_and_windowing(bench, qtbot, move_mouse):
     viewer, session, panel, canvas = bench
     heat, layer = session.heatmap_layer, session.mask_layer
 
@@ -56,11 +56,10 @@ def test_pointing_drawing_and_windowing(bench, qtbot):
     edit = panel.report._edit
     cursor = QTextCursor(edit.document().find("left"))
     cursor.setPosition(cursor.selectionStart() + 1)
-    qtbot.mouseMove(edit.viewport(), edit.cursorRect(cursor).center() + QPoint(2, 0))
+    move_mouse(edit.viewport(), edit.cursorRect(cursor).center() + QPoint(2, 0))
     qtbot.waitUntil(lambda: 0 in session._heatmaps.words, timeout=TIMEOUT_MS)
     qtbot.waitUntil(lambda: not np.array_equal(heat.data, chosen), timeout=5_000)
-    qtbot.mouseMove(panel.segment)
-    qtbot.mouseMove(edit.viewport(), QPoint(3, edit.viewport().height() - 2))
+    move_mouse(edit.viewport(), QPoint(3, edit.viewport().height() - 2))
     qtbot.waitUntil(lambda: np.array_equal(heat.data, chosen), timeout=5_000)
     qtbot.waitUntil(lambda: heat.opacity == pytest.approx(opacity), timeout=5_000)
 
@@ -73,30 +72,30 @@ def test_pointing_drawing_and_windowing(bench, qtbot):
     lit = [row.background().color().alphaF() for row in rows]
     assert max(lit) > 0.5
     assert lit[1] == 0
-    qtbot.mouseMove(canvas, QPoint(4, 4))  # beside the picture
+    move_mouse(canvas, QPoint(4, 4))  # beside the picture
     qtbot.waitUntil(lambda: told[-1] == {}, timeout=5_000)
 
     # A stroke that excludes what it passes over is one step of undo, and moves no picture.
     panel.tabs.setCurrentWidget(panel.correct)
     qtbot.mouseClick(panel.correct.exclude, LEFT)
-    before, centre = layer.data.copy(), tuple(viewer.camera.center)
+    before, centre = layer.data.copy(), tuple(viewer.scene.camera.center)
     middle = canvas.rect().center()
-    drag(qtbot, canvas, LEFT, [middle + QPoint(dx, 10) for dx in (-60, -30, 0, 30, 60)])
+    drag(qtbot, move_mouse, canvas, LEFT, [middle + QPoint(dx, 10) for dx in (-60, -30, 0, 30, 60)])
     assert (layer.data < before).any()
-    assert tuple(viewer.camera.center) == centre
+    assert tuple(viewer.scene.camera.center) == centre
     qtbot.mouseClick(panel.correct.undo, LEFT)
     assert np.array_equal(layer.data, before)
     qtbot.mouseClick(panel.correct.exclude, LEFT)
     assert session.canvas.stroke is None
-    assert viewer.camera.mouse_pan
+    assert viewer.scene.camera.mouse_pan
 
     # The right button: up brightens, right widens, and nothing zooms.
-    scan, zoom = session.scan_layer, viewer.camera.zoom
+    scan, zoom = session.scan_layer, viewer.scene.camera.zoom
     low, high = scan.contrast_limits
-    drag(qtbot, canvas, RIGHT, [middle, middle + QPoint(20, 0), middle + QPoint(40, 0)])
+    drag(qtbot, move_mouse, canvas, RIGHT, [middle, middle + QPoint(20, 0), middle + QPoint(40, 0)])
     assert np.diff(scan.contrast_limits)[0] > high - low
-    assert viewer.camera.zoom == zoom
-    assert viewer.camera.mouse_pan
+    assert viewer.scene.camera.zoom == zoom
+    assert viewer.scene.camera.mouse_pan
 
     # Typing in live mode brings the mask up to date by itself, and the painted pixel stays.
     layer.data_setitem((np.array([1]), np.array([2])), 2)
