@@ -79,6 +79,10 @@ class TrainWidget(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
+        self._cancel_timer = QTimer(self)  # a child, so that it ends with the panel
+        self._cancel_timer.setSingleShot(True)
+        self._cancel_timer.setInterval(CANCEL_MS)
+        self._cancel_timer.timeout.connect(self._make_sure)
         self._lay_out()
         self._connect()
         self._attach()
@@ -247,7 +251,7 @@ class TrainWidget(QWidget):
             self.training.tell("cancel")
             self.status.setText("Cancelling\u2026")
             self.cancel.setEnabled(False)
-            QTimer.singleShot(CANCEL_MS, self._make_sure)
+            self._cancel_timer.start()
 
     def _make_sure(self) -> None:
         """Kill a training that did not obey in time, amid a long step."""

@@ -208,11 +208,11 @@ def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False) -> Ta
             cases.append(checked)
         else:
             left_out.append(checked)
-    reasons = "; ".join(f"{case.id}: {case.reason}" for case in left_out[:3])
+    reasons = "; ".join(f"{case.id}: {case.reason.rstrip('.')}" for case in left_out[:3])
     if left_out and (strict or not cases):
         raise DatasetError(
             f"{source.name}: expected cases to learn from, {count(len(left_out), 'cases')} cannot be used "
-            f"({name_some(case.id for case in left_out)}). {reasons}",
+            f"({name_some(case.id for case in left_out)}). {reasons}.",
             hint="Mend these cases, approve their masks, or take others.",
         )
     if not cases:
@@ -255,7 +255,7 @@ def _notes(
 ) -> Iterator[str]:
     cases = [*train, *held_out]
     if left_out:
-        yield f"{count(len(left_out), 'cases')} left out: " + "; ".join(f"{c.id}: {c.reason}" for c in left_out[:10])
+        yield f"{count(len(left_out), 'cases')} left out: " + "; ".join(f"{c.id}: {c.reason.rstrip('.')}" for c in left_out[:10])
     if not held_out:
         yield "All cases are of one patient: no validation is possible, so nothing will be claimed to be better."
     if all(not case.mask.any() for case in cases):
@@ -275,8 +275,8 @@ def _divide(
         both = [group for group in groups if len({bool(case.is_held_out) for case in group}) == 2]
         if both:
             raise DatasetError(
-                f"{name}: expected every patient and picture on one side, {count(len(both), 'patients')} stand among "
-                f"the held-out cases and among those learned from: {name_some(group[0].id for group in both)}.",
+                f"{name}: expected every patient and picture to be either held out or learned from, "
+                f"{count(len(both), 'patients')} would be both: {name_some(group[0].id for group in both)}.",
                 hint="Mark all cases of a patient alike.",
             )
         held_out = [case for case in cases if case.is_held_out]

@@ -170,6 +170,7 @@ def finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneEv
     """
     run_folder = config.out / RUN
     if (config.out / MANIFEST).exists():
+        _clear(run_folder)  # a run killed at its very end may have left pictures
         raise ConfigError(f"{config.out}: a model is there already.", hint="Choose another folder with --out.")
     try:
         run_folder.mkdir(parents=True, exist_ok=True)
@@ -460,11 +461,7 @@ class _Run:
                 figures=result.figures(),
                 training=told,
             )
-        for left in (STATE, SNAPSHOT):
-            (self.folder / left).unlink(missing_ok=True)
-        if (self.folder / BEST).is_dir():
-            shutil.rmtree(self.folder / BEST)
-        (self.folder / BEST).unlink(missing_ok=True)
+        _clear(self.folder)
         size = sum(path.stat().st_size for path in out.glob("*.safetensors"))
         return FinetuneFinished(out, info.weights_sha256, size, result)
 
@@ -503,6 +500,15 @@ def event_as_json(event: FinetuneEvent) -> dict[str, Any]:
     if isinstance(event, FinetuneFinished):
         values["folder"] = str(event.folder)
     return {"event": type(event).__name__, **values}
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a finished run needs no more: patients' pictures above all."""
+    for left in (STATE, SNAPSHOT):
+        (folder / left).unlink(missing_ok=True)
+    if (folder / BEST).is_dir():
+        shutil.rmtree(folder / BEST)
+    (folder / BEST).unlink(missing_ok=True)
 
 
 def _tell_rejected(lesson: Lesson, told: Told, is_mirrored: bool) -> Told:

@@ -43,7 +43,7 @@ def test_a_table_and_one_sentence_come_out_and_the_old_model_stays(tmca, model, 
     code, said, err = tmca("finetune", "--data", corrected, "--model", model, "--out", out, "--epochs", "2", *QUICK)
     assert code == 0, err
     assert "4 cases to learn from, 1 held out, 2 replayed" in said
-    assert "1 case left out: c5: a machine made the mask and no human has approved it." in said
+    assert "1 case left out: c5: a machine made the mask and no human has approved it" in said
     assert "held-out case  before  after" in said
     assert "reference set" in said
     assert "Not better" in said or "Better on" in said

@@ -153,7 +153,7 @@ def test_f04_a_patient_or_picture_stands_on_one_side_only():
     assert not sides[0] & sides[1]
     assert not {c.image_sha256 for c in taken.train} & {c.image_sha256 for c in taken.held_out}
     marked = Listed((make_case(0, is_held_out=True), make_case(0, id="copy", patient="x", is_held_out=False)))
-    with pytest.raises(DatasetError, match="1 patient stand among the held-out cases"):
+    with pytest.raises(DatasetError, match="1 patient would be both: p0"):
         take_cases(marked)
 
 

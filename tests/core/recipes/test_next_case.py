@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from tmca_core.metrics import dice
+from tmca_core.recipes.clinician import GOOD_ENOUGH, correct
 from tmca_core.recipes.next_case import CaseSeen, Order, choose
-from tmca_core.recipes.simulate import GOOD_ENOUGH, CaseCorrected, correct, draw_effort
+from tmca_core.recipes.simulate import CaseCorrected, draw_effort
 
 
 def unit(angle):
