@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tmca_core.cli.files import check_folder_of, write_json
 from tmca_core.errors import ConfigError
 from tmca_core.terminal import format_table
 
@@ -22,7 +23,6 @@ def compare(
 
     rank one: the share of the resamples in which the method is the best of all.
     """
-    from tmca_core.cli.evaluate import _check_folder_of, _write_json
     from tmca_core.recipes.compare import METRICS, read_case_table
     from tmca_core.recipes.compare import compare as compare_recipe
 
@@ -31,7 +31,7 @@ def compare(
     if names and len(names) != len(tables):
         raise ConfigError(f"--name: expected {len(tables)} names, got {len(names)}.", hint="Give one for each table.")
     if json_file is not None:
-        _check_folder_of(json_file)
+        check_folder_of(json_file)
     given = names or [""] * len(tables)
     read = [read_case_table(p, metric=metric, split=split, name=n) for p, n in zip(tables, given, strict=True)]
     found = compare_recipe(read, metric=metric, num_resamples=resamples, seed=seed)
@@ -42,4 +42,4 @@ def compare(
     for difference in found.differences:
         typer.echo(difference.sentence)
     if json_file is not None:
-        _write_json(json_file, found.as_json())
+        write_json(json_file, found.as_json())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tmca_core.cli.files import check_folder_of, write_json
 from tmca_core.cli.options import LayoutOption
 from tmca_core.errors import DatasetError
 from tmca_core.terminal import ProgressLine, format_table
@@ -39,17 +40,16 @@ def check(
     Reads every image and mask. Exit code 1 where scores or trainings would go wrong: files that are missing or cannot
     be read, masks that do not fit, patients or nearly equal pictures in two splits, sides that mean the other left.
     """
-    from tmca_core.cli.evaluate import _check_folder_of, _write_json
     from tmca_core.data import open_dataset
     from tmca_core.recipes.check_data import CaseSeen, check_data
 
     if json_file is not None:
-        _check_folder_of(json_file)
+        check_folder_of(json_file)
     try:
         dataset = open_dataset(folder, layout)
     except DatasetError as error:
         if json_file is not None:
-            _write_json(json_file, {"folder": folder.name, "error": error.message, "hint": error.hint})
+            write_json(json_file, {"folder": folder.name, "error": error.message, "hint": error.hint})
         raise
     with ProgressLine() as line:
         for event in check_data(dataset):
@@ -59,7 +59,7 @@ def check(
             line.clear()
             typer.echo(_describe(event))
             if json_file is not None:
-                _write_json(json_file, event.as_json())
+                write_json(json_file, event.as_json())
             if event.has_faults:
                 raise typer.Exit(1)
 

@@ -2,15 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tmca_core.cli.files import check_folder_of, write_csv, write_json
 from tmca_core.cli.options import Device, DeviceOption, LayoutOption, ModelOption
-from tmca_core.errors import StudyWriteError
 from tmca_core.terminal import ProgressLine, format_table
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def evaluate(
     modes = _choose_modes(reports)
     for file in (json_file, cases_file, table_file, plots):
         if file is not None:
-            _check_folder_of(file)
+            check_folder_of(file)
     if plots is not None:
         require_matplotlib()
     dataset = open_dataset(data, layout)
@@ -100,10 +99,10 @@ def evaluate(
     if table_file is not None:
         _write_table(table_file, head, lines)
     if cases_file is not None:
-        _write_csv(cases_file, rows)
+        write_csv(cases_file, rows)
     if json_file is not None:
         by_mode = {mode: {one.split: one.as_json() for one in done} for mode, done in finished.items()}
-        _write_json(json_file, by_mode if len(modes) > 1 else by_mode[next(iter(modes))])
+        write_json(json_file, by_mode if len(modes) > 1 else by_mode[next(iter(modes))])
 
 
 def _run(predictor: "Predictor", dataset: "Dataset", **options: Any) -> tuple[list["SplitDone"], list["CaseDone"]]:
@@ -225,14 +224,6 @@ def _score_cells(scores: "Scores") -> tuple[str, ...]:
     return (f"{scores.n:,}", *("-" if value is None else f"{value:.4f}" for value in fractions))
 
 
-def _check_folder_of(path: Path) -> None:
-    """Refuse a file whose folder is not there, before hours of work and not after."""
-    if not path.absolute().parent.is_dir():
-        raise StudyWriteError(
-            f"{path}: expected an existing folder to write into, got none.", hint="Make the folder first."
-        )
-
-
 def _write_table(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from tmca_core.atomic import atomic_write
 
@@ -243,22 +234,3 @@ def _write_table(path: Path, head: Sequence[str], lines: Sequence[Sequence[str]]
         text.write(_markdown(head, lines) + "\n")
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    from tmca_core.atomic import atomic_write
-
-    text = io.StringIO(newline="")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, fieldnames=columns or ["split", "id"], restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
-
-
-def _write_json(path: Path, values: Any) -> None:
-    from tmca_core.atomic import atomic_write
-
-    with atomic_write(path) as file:
-        file.write((json.dumps(values, indent=2) + "\n").encode())
