@@ -31,7 +31,7 @@ def series(tmp_path):
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.FrameOfReferenceUID = study, uid, frame
         dataset.Modality, dataset.PatientName, dataset.PatientID = "CT", "Canary^Name", "17"
         dataset.ImageOrientationPatient, dataset.PixelSpacing = [0, 1, 0, 0, 0, -1], [0.8, 0.5]
-        dataset.ImagePositionPatient, dataset.SliceThickness = [2.0 * number, 3, 4], 2
+        dataset.ImagePositionPatient, dataset.SliceThickness = [-2.0 * number, 3, 4], 2
         dataset.Rows, dataset.Columns, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 6, 5, 16, 16, 15
         dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
         dataset.PhotometricInterpretation = "MONOCHROME2"
