@@ -11,6 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
 from tmca_core.errors import StudyReadError
+from tmca_core.io._decoder import decode_frames
 from tmca_core.io._dicom_header import frame_count, transfer_syntax, undecodable
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydicom import Dataset
-    from pydicom.uid import UID
 
     Pixels = NDArray[Any]
 
@@ -118,23 +118,18 @@ def bright_is_dense(frames: Frames) -> tuple[Pixels, tuple[str, ...]]:
 def _decode_pixels(name: str, dataset: Dataset) -> tuple[Pixels, str]:
     """Return stored values, (F, Y, X) or (F, Y, X, samples), and the photometric interpretation they have now.
 
-    All that unpacks bytes of unknown origin happens in this call, so that it can be moved to a process of its own.
+    What is compressed is unpacked in a process of its own.
     """
-    syntax = transfer_syntax(dataset)
     plugin = _plugin(name, dataset)
+    if plugin:
+        return decode_frames(name, dataset, plugin)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            options: dict[str, Any] = {"allow_excess_frames": False}
-            pixels, properties = get_decoder(syntax).as_array(dataset, decoding_plugin=plugin, **options)
+            pixels, properties = get_decoder(transfer_syntax(dataset)).as_array(dataset)
     except Exception as error:
-        raise (_undecoded(name, syntax, plugin) if plugin else undecodable(name)) from error
-    count = frame_count(name, dataset)
-    frames = pixels if count > 1 else pixels[np.newaxis]
-    if len(frames) != count:
-        raise StudyReadError(
-            f"{name}: the file is incomplete: {len(frames)} of {count} frames.", hint="Copy or export it again."
-        )
+        raise undecodable(name) from error
+    frames = pixels if frame_count(name, dataset) > 1 else pixels[np.newaxis]
     return frames, str(properties["photometric_interpretation"])
 
 
@@ -150,14 +145,6 @@ def _plugin(name: str, dataset: Dataset) -> str:
     if plugin is None:
         raise _no_decoder(name, dataset)
     return plugin
-
-
-def _undecoded(name: str, syntax: UID, plugin: str) -> StudyReadError:
-    """Return the error for a decoder that gave up; it does not tell damage from a variant that it lacks."""
-    return StudyReadError(
-        f"{name}: its compressed pixels ({syntax.name}) are damaged, or of a variant that {plugin} cannot decode.",
-        hint="Copy it again, convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg.",
-    )
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
