@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Decoders by name: another program may have installed gdcm, which ends the whole process on some damaged files.
 _PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+_REVERSED = "The table for display (VOI LUT) runs from bright to dark: the polarity is reversed."
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
 
@@ -71,8 +72,9 @@ def decode(name: str, dataset: Dataset) -> Frames:
     if photometric not in _GREY:
         raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
     values, notes = _modality_values(name, dataset, stored)
-    is_inverted = photometric == "MONOCHROME1"
-    return Frames(values, _padding(dataset, stored), False, is_inverted, notes)
+    is_descending, voi_notes = _display_table(dataset)
+    is_inverted = (photometric == "MONOCHROME1") != is_descending
+    return Frames(values, _padding(dataset, stored), False, is_inverted, notes + voi_notes)
 
 
 def join(frames: Iterable[Frames]) -> Frames:
@@ -108,7 +110,7 @@ def bright_is_dense(frames: Frames) -> tuple[Pixels, tuple[str, ...]]:
     if frames.is_inverted:
         wide = np.float64 if values.dtype.kind == "f" else np.int64
         values = (wide(low) + wide(high) - values.astype(wide)).astype(values.dtype)
-        notes += ("MONOCHROME1, in which dark is dense: inverted.",)
+        notes += ("MONOCHROME1, in which dark is dense: inverted.",) * (_REVERSED not in notes)
     if padding is not None:
         values = np.where(padding, low, values).astype(values.dtype, copy=False)
         notes += (f"{int(padding.sum())} padding pixels are set to the smallest value, {low:g}.",)
@@ -185,6 +187,25 @@ def _modality_values(name: str, dataset: Dataset, stored: Pixels) -> tuple[Pixel
         return _rescaled(stored, *rescales[0]), ()
     frames = [_rescaled(frame, *rescale) for frame, rescale in zip(stored, rescales, strict=True)]
     return np.stack(frames), ("Each frame has its own rescaling.",)
+
+
+def _display_table(dataset: Dataset) -> tuple[bool, tuple[str, ...]]:
+    """Tell whether the table that the file gives for display (VOI LUT) runs from bright to dark, and a note on it.
+
+    Windows and tables for display do not change values here, only which end of them is bright.
+    """
+    tables = dataset.get("VOILUTSequence") or ()
+    if not tables:
+        return False, ()
+    try:
+        table = tables[0]
+        data = table.LUTData
+        if isinstance(data, bytes):
+            data = np.frombuffer(data, "<u2" if table.LUTDescriptor[2] > 8 else "u1")
+        is_descending = int(data[0]) > int(data[-1])
+    except (AttributeError, IndexError, TypeError, ValueError):
+        is_descending = False
+    return is_descending, (_REVERSED if is_descending else "The table for display (VOI LUT) is not applied.",)
 
 
 def _rescale(name: str, dataset: Dataset, frame: int) -> tuple[float, float]:
