@@ -1,5 +1,6 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
+# make fuzz    read 20,000 damaged files: each is an image or one sentence
 # make check   lint, types, import order, manifest
 
 PYTHON := .venv/bin/python
@@ -8,9 +9,10 @@ SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24 +extension GLX"
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 
 OUT ?= demo_out
+MUTANTS ?= 20000
 DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),--report "$(REPORT)")
 
-.PHONY: demo test check setup
+.PHONY: demo test fuzz check setup
 
 demo: setup
 ifeq ($(HAS_DISPLAY),)
@@ -21,6 +23,9 @@ endif
 
 test: setup
 	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
+
+fuzz: setup
+	TMCA_MUTANTS=$(MUTANTS) $(PYTHON) -m pytest tests/core/io/test_corpus.py -k mutants -o timeout=0
 
 check: setup
 	$(PYTHON) -m ruff check .

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Slices = dict[Path, "Dataset"]
 _MOST_FILES = 20_000
+_MOST_LOOKED = 300
 _SAME_DIRECTION = 1e-2
 _SAME_PLACE_MM = 1e-3
 _PLANES = ("sagittal", "coronal", "axial")
@@ -164,6 +165,21 @@ def is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Tell whether a DICOM file lies in a folder or below it, after a look at no more than the first few hundred."""
+    looked = 0
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            looked += 1
+            if path.is_file() and is_dicom(path):
+                return True
+            if looked >= _MOST_LOOKED:
+                return False
+    return False
 
 
 def _headers(files: Iterable[Path]) -> Slices:

@@ -121,8 +121,8 @@ def sniff(path: Path) -> tuple[Kind, tuple[str, ...]]:
     kind = _kind_of(_head(path), path)
     if kind is None:
         raise StudyReadError(
-            f"{path.name}: not an image: expected PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI, NRRD or MetaImage, got other "
-            "content.",
+            f"{path.name}: not an image: expected PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI, NRRD or MetaImage, "
+            "got other content.",
             hint="Choose an image file, or convert this one.",
         )
     claimed = SUFFIXES.get(suffix_of(path), kind)
