@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pydicom.data
@@ -49,11 +51,10 @@ def test_a_landmark_is_shown_where_the_file_puts_it(make_napari_viewer, tmp_path
 
 
 @pytest.fixture
-def disc(tmp_path, monkeypatch):
+def disc(tmp_path):
     """Make a folder with two series of one image each, copied from pydicom's files, without suffixes."""
     for name in ("CT_small.dcm", "MR_small.dcm"):
-        source = pydicom.data.get_testdata_file(name)
-        (tmp_path / name.removesuffix(".dcm")).write_bytes(open(source, "rb").read())
+        shutil.copy(pydicom.data.get_testdata_file(name), tmp_path / name.removesuffix(".dcm"))
     return tmp_path
 
 
