@@ -15,7 +15,10 @@ from tmca_core.io._dicom_header import holds_an_image, read_dataset
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
     from pydicom import Dataset
+
+    _Cosines = NDArray[np.float64]
 
 Slices = dict[Path, "Dataset"]
 _MOST_FILES = 20_000
@@ -227,7 +230,7 @@ def _inside(folder: Path, parts: tuple[str, ...]) -> Path | None:
 
 def _sorted(slices: Slices) -> list[Series]:
     """Return what can be one volume each: of one series, size and direction, once at each place if anything tells."""
-    groups: list[tuple[tuple[str, ...], np.ndarray | None, Slices]] = []
+    groups: list[tuple[tuple[str, ...], _Cosines | None, Slices]] = []
     for path, header in slices.items():
         key = tuple(str(header.get(element) or "") for element in ("SeriesInstanceUID", "Rows", "Columns"))
         direction = _direction(header)
@@ -271,7 +274,7 @@ def _is_doubled(slices: Slices) -> bool:
     return bool((np.abs(np.diff(ordered, axis=0)).max(axis=1) < _SAME_PLACE_MM).any()) if len(places) > 1 else False
 
 
-def _direction(header: Dataset) -> np.ndarray | None:
+def _direction(header: Dataset) -> _Cosines | None:
     try:
         cosines = np.array([float(value) for value in header["ImageOrientationPatient"].value])
     except (KeyError, TypeError, ValueError):
@@ -279,7 +282,7 @@ def _direction(header: Dataset) -> np.ndarray | None:
     return cosines if cosines.shape == (6,) and np.isfinite(cosines).all() else None
 
 
-def _is_same_direction(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+def _is_same_direction(one: _Cosines | None, other: _Cosines | None) -> bool:
     if one is None or other is None:
         return one is other
     return bool(np.abs(one - other).max() < _SAME_DIRECTION)

@@ -176,7 +176,7 @@ def usable_spacing(steps: tuple[float, ...]) -> tuple[float, ...] | None:
 
 def _inflated(name: str, data: bytes, encoding: str, size: int) -> bytes:
     """Unpack up to the size, then on to the end of the stream, where the checksum is compared."""
-    unpacker = (
+    unpacker: Any = (
         bz2.BZ2Decompressor() if encoding == "bzip2" else zlib.decompressobj(_GZIP if encoding == "gzip" else _ZLIB)
     )
     out, source = io.BytesIO(), data

@@ -396,7 +396,14 @@ def test_odd_files_of_pydicom_are_refused_in_words(name, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["MR_small.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"]
+    "name",
+    [
+        "MR_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+    ],
 )
 def test_every_encoding_of_one_image_gives_its_bytes(name):
     stored = np.frombuffer(pydicom.dcmread(PYDICOM_FILES / "MR_small.dcm").PixelData, "<i2").reshape(64, 64)
