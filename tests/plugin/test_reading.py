@@ -39,7 +39,8 @@ def test_a_landmark_is_shown_where_the_file_puts_it(make_napari_viewer, tmp_path
         ras = (affine @ [*index, 1])[:3]
         np.testing.assert_allclose((scan.affine_ras @ [*where, 1])[:3], ras, atol=1e-4)
         shown[value] = np.array(layer.data_to_world(where)), ras
-        assert viewer.layers[0].get_value(layer.data_to_world(where), world=True) == value
+        viewer.dims.set_point(0, layer.data_to_world(where)[0])
+        assert layer.get_value(layer.data_to_world(where), world=True) == value
     steps = np.linalg.norm(scan.affine_ras[:3, :3], axis=0)
     np.testing.assert_allclose(layer.scale, steps, rtol=1e-5)
     (one, one_ras), (other, other_ras) = shown.values()
