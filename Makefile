@@ -1,6 +1,7 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
 # make screenshots   make the pictures of docs/ again
+# make fuzz    read 20,000 damaged files: each is an image or one sentence
 # make check   lint, types, import order, manifest
 # make benchmark DATA=FOLDER   peers side by side and a short training, then docs/benchmark.md from all that is stored
 
@@ -10,12 +11,13 @@ SCREEN := xvfb-run -a -s "-screen 0 1920x1080x24 +extension GLX"
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 
 OUT ?= demo_out
+MUTANTS ?= 20000
 DEMO_ARGUMENTS := --out "$(OUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REPORT),--report "$(REPORT)")
 
 STEPS ?= 60
 PEERS := $(if $(LVIT),--lvit "$(LVIT)") $(if $(LANGUIDEMEDSEG),--languidemedseg "$(LANGUIDEMEDSEG)")
 
-.PHONY: demo test check screenshots benchmark setup
+.PHONY: demo test fuzz check screenshots benchmark setup
 
 demo: setup
 ifeq ($(HAS_DISPLAY),)
@@ -26,6 +28,9 @@ endif
 
 test: setup
 	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
+
+fuzz: setup
+	TMCA_MUTANTS=$(MUTANTS) $(PYTHON) -m pytest tests/core/io/test_corpus.py -k mutants -o timeout=0
 
 check: setup
 	$(PYTHON) -m ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tmca.notify import report_error
@@ -24,14 +25,17 @@ def show_cases(viewer: Viewer) -> None:
 
 
 def open_dicom_folder(viewer: Viewer) -> None:
-    """Ask for a folder and open the DICOM series in it."""
+    """Ask for a folder and open the DICOM series in it; where there are several, ask which."""
     from qtpy.QtWidgets import QFileDialog
 
+    from napari_tmca.choose import read_or_ask
     from napari_tmca.session import session_of
 
     folder = QFileDialog.getExistingDirectory(None, "Open DICOM folder")
     if folder:
         try:
-            session_of(viewer).open_scan(folder)
+            scan = read_or_ask(Path(folder))
+            if scan is not None:
+                session_of(viewer).open_scan(folder, scan)
         except TmcaError as error:
             report_error(error)

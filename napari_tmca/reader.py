@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tmca.choose import read_or_ask
 from napari_tmca.layers import scan_to_layer_data
-from tmca_core.io import read_scan
+from tmca_core.io import holds_dicom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,11 +16,13 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Return the reader for files; folders are opened by the command "Open DICOM folder"."""
+    """Return the reader for files, and for folders in which DICOM files lie."""
     paths = [path] if isinstance(path, str) else path
-    return read if all(Path(p).is_file() for p in paths) else None
+    is_ours = all(holds_dicom(Path(p)) if Path(p).is_dir() else Path(p).is_file() for p in paths)
+    return read if is_ours else None
 
 
 def read(path: str | list[str]) -> list[LayerData]:
-    """Read each file as one image layer."""
-    return [scan_to_layer_data(read_scan(p)) for p in ([path] if isinstance(path, str) else path)]
+    """Read each file or folder as one image layer; which of several series is asked where there is somebody to ask."""
+    scans = (read_or_ask(Path(p)) for p in ([path] if isinstance(path, str) else path))
+    return [scan_to_layer_data(scan) for scan in scans if scan is not None]

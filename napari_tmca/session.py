@@ -161,8 +161,8 @@ class Session:
         """The heatmap shown; ``None`` before one, or when it was removed."""
         return self._heatmaps.layer
 
-    def open_scan(self, path: str | PathLike[str]) -> Image:
-        """Read a file or DICOM folder, add it to the viewer and choose it.
+    def open_scan(self, path: str | PathLike[str], scan: Scan | None = None) -> Image:
+        """Read a file or DICOM folder, unless it was read already, add it to the viewer and choose it.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Session:
             If it cannot be read.
 
         """
-        data, attributes, _ = scan_to_layer_data(read_scan(Path(path)))
+        data, attributes, _ = scan_to_layer_data(read_scan(Path(path)) if scan is None else scan)
         layer = Image(data, **attributes)
         self._require_viewer().add_layer(layer)
         self.choose_layer(layer)

@@ -6,6 +6,11 @@ holds a patient identifier or the text of a report.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class TmcaError(Exception):
     """Something the user can act on; shown as ``error:`` and ``hint:``, never as a traceback.
@@ -30,6 +35,31 @@ class TmcaError(Exception):
 
 class StudyReadError(TmcaError):
     """A scan or mask file cannot be read as what it claims to be."""
+
+
+class ChoiceError(StudyReadError):
+    """A file or folder holds several scans, and none is taken for the others.
+
+    Parameters
+    ----------
+    message : str
+        What holds how many of what.
+    argument : {"series", "frame"}
+        The argument of ``read_scan`` that chooses.
+    options : sequence of str
+        One line for each, in order; the first is chosen by 1.
+
+    """
+
+    LISTED = 12
+
+    def __init__(self, message: str, *, argument: str, options: Sequence[str]) -> None:
+        self.argument, self.options = argument, tuple(options)
+        if argument == "series":
+            lines = [f"{number}: {line}" for number, line in enumerate(self.options[: self.LISTED], start=1)]
+            lines += ["..."] * (len(self.options) > self.LISTED)
+            message += f" They are {'; '.join(lines)}."
+        super().__init__(message, hint=f"Choose one with {argument}=1 to {len(self.options)}.")
 
 
 class StudyWriteError(TmcaError):

@@ -16,11 +16,19 @@ _SENTENCES_SHOWN = 30
 
 
 def predict(
-    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="PNG, JPEG, TIFF, DICOM file, or NIfTI.")],
+    scan: Annotated[
+        Path, typer.Argument(metavar="SCAN", help="A picture, NIfTI, NRRD or MHA file, or a DICOM file or folder.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the results; made if needed.")],
     report: Annotated[str | None, typer.Option("--report", help="The report, in quotes.")] = None,
     report_file: Annotated[Path | None, typer.Option("--report-file", help="A text file with the report.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Use the image alone.")] = False,
+    series: Annotated[
+        str | None, typer.Option("--series", help="Which DICOM series: its number in the list, or its UID.")
+    ] = None,
+    frame: Annotated[
+        int | None, typer.Option("--frame", min=1, help="Which frame, volume or page, where the file holds several.")
+    ] = None,
     model: ModelOption = "default",
     device: DeviceOption = Device.AUTO,
     threshold: Annotated[
@@ -47,7 +55,7 @@ def predict(
     text = read_report(report_file) if report_file is not None else report
     parsed = None if text is None else parse_report(text)
     asked = parse_formats(formats or ())
-    image = read_scan(scan)
+    image = read_scan(scan, series=series, frame=frame)
     _print_request(scan, image, parsed)
 
     from tmca_core.predictor import Predictor, SlicesDone

@@ -255,7 +255,9 @@ def _notes(
 ) -> Iterator[str]:
     cases = [*train, *held_out]
     if left_out:
-        yield f"{count(len(left_out), 'cases')} left out: " + "; ".join(f"{c.id}: {c.reason.rstrip('.')}" for c in left_out[:10])
+        yield f"{count(len(left_out), 'cases')} left out: " + "; ".join(
+            f"{c.id}: {c.reason.rstrip('.')}" for c in left_out[:10]
+        )
     if not held_out:
         yield "All cases are of one patient: no validation is possible, so nothing will be claimed to be better."
     if all(not case.mask.any() for case in cases):
@@ -267,9 +269,7 @@ def _notes(
         yield f"{count(len(without), 'cases')} without a report, learned from by the image alone: {name_some(without)}"
 
 
-def _divide(
-    name: str, cases: Sequence[CorrectedCase], seed: int
-) -> tuple[list[CorrectedCase], list[CorrectedCase]]:
+def _divide(name: str, cases: Sequence[CorrectedCase], seed: int) -> tuple[list[CorrectedCase], list[CorrectedCase]]:
     groups = _groups(cases)
     if any(case.is_held_out is not None for case in cases):
         both = [group for group in groups if len({bool(case.is_held_out) for case in group}) == 2]

@@ -1,7 +1,7 @@
 """An Excel workbook's first sheet as rows of text: read-only, values alone, no more than is safe.
 
-An .xlsx file is a zip of XML: one of a few kilobytes can unpack to gigabytes, or name entities that do. Both are refused
-before anything is parsed; formulas are never computed.
+An .xlsx file is a zip of XML: one of a few kilobytes can unpack to gigabytes, or name entities that do. Both are
+refused before anything is parsed; formulas are never computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORBIDDEN = tuple(word.encode(code) for word in _DECLARATIONS for code in ("asc
 
 
 def read_workbook(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
-    """Read the first sheet as one dictionary per row, cells as text without outer blanks; rows without any cell are left out.
+    """Read the first sheet as one dictionary per row: cells as text without outer blanks, empty rows left out.
 
     Parameters
     ----------
@@ -62,7 +62,16 @@ def _cells(path: Path) -> list[tuple[object, ...]]:
                 return list(workbook.worksheets[0].iter_rows(values_only=True))
             finally:
                 workbook.close()
-    except (OSError, BadZipFile, InvalidFileException, KeyError, IndexError, ValueError, TypeError, SyntaxError) as error:
+    except (
+        OSError,
+        BadZipFile,
+        InvalidFileException,
+        KeyError,
+        IndexError,
+        ValueError,
+        TypeError,
+        SyntaxError,
+    ) as error:
         # SyntaxError is the parent of both XML libraries' parse errors.
         raise DatasetError(
             f"{path}: expected an Excel workbook (.xlsx), it cannot be read ({type(error).__name__}: {error}).",
@@ -81,7 +90,7 @@ def _refuse_unsafe(path: Path) -> None:
         for member in archive.infolist():
             if member.filename.endswith((".xml", ".rels")) and any(word in archive.read(member) for word in _FORBIDDEN):
                 raise DatasetError(
-                    f"{path}: expected a workbook as spreadsheet programs write it, {member.filename} declares entities.",
+                    f"{path}: expected a workbook, and {member.filename} in it declares entities.",
                     hint="Do not trust this file; save the texts in a new one.",
                 )
 

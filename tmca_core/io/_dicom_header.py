@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     Spacing = tuple[float, float]
 
+_DIRECTORY = "1.2.840.10008.1.3.10"
 _NOT_SCANS = {
-    "1.2.840.10008.1.3.10": ("a DICOMDIR, the index of a disc", "Choose the folder that holds the slices."),
+    _DIRECTORY: ("a DICOMDIR, the index of a disc", "Choose the folder that holds the slices."),
     "1.2.840.10008.5.1.4.1.1.66.4": ("a segmentation, not a scan", "Choose the scan that it belongs to."),
     "1.2.840.10008.5.1.4.1.1.66.7": ("a segmentation, not a scan", "Choose the scan that it belongs to."),
     "1.2.840.10008.5.1.4.1.1.481.2": ("a radiation dose, not a scan", "Choose the scan that it belongs to."),
@@ -63,6 +64,11 @@ def undecodable(name: str) -> StudyReadError:
     return StudyReadError(
         f"{name}: the file is damaged: its header or pixels cannot be decoded.", hint="Copy or export it again."
     )
+
+
+def is_directory(dataset: Dataset) -> bool:
+    """Tell whether a dataset is a DICOMDIR, the index of a disc."""
+    return _sop_class(dataset) == _DIRECTORY
 
 
 def holds_an_image(dataset: Dataset) -> bool:
@@ -118,6 +124,9 @@ def pixel_spacing_mm(dataset: Dataset, measures: Dataset | None = None) -> tuple
         return None, ("The file states no pixel spacing: lengths are unknown.",)
     if spacing is None:
         return None, ("The file states the spacing of the detector plane, not of the anatomy: lengths are unknown.",)
+    if spacing is not None and measures is None and dataset.get("PixelSpacingCalibrationType"):
+        how = str(dataset.PixelSpacingCalibrationType).lower()
+        return spacing, (f"The pixel spacing was calibrated ({how}): lengths hold in that plane.",)
     if spacing == detector and dataset.get("Modality") in _PROJECTIONS:
         return spacing, ("The pixel spacing is that of the detector plane, not of the anatomy: lengths are too large.",)
     return spacing, ()

@@ -11,6 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
 from tmca_core.errors import StudyReadError
+from tmca_core.io._decoder import decode_frames
 from tmca_core.io._dicom_header import frame_count, transfer_syntax, undecodable
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydicom import Dataset
-    from pydicom.uid import UID
 
     Pixels = NDArray[Any]
 
 # Decoders by name: another program may have installed gdcm, which ends the whole process on some damaged files.
 _PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+_REVERSED = "The table for display (VOI LUT) runs from bright to dark: the polarity is reversed."
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
 
@@ -71,8 +72,9 @@ def decode(name: str, dataset: Dataset) -> Frames:
     if photometric not in _GREY:
         raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
     values, notes = _modality_values(name, dataset, stored)
-    is_inverted = photometric == "MONOCHROME1"
-    return Frames(values, _padding(dataset, stored), False, is_inverted, notes)
+    is_descending, voi_notes = _display_table(dataset)
+    is_inverted = (photometric == "MONOCHROME1") != is_descending
+    return Frames(values, _padding(dataset, stored), False, is_inverted, notes + voi_notes)
 
 
 def join(frames: Iterable[Frames]) -> Frames:
@@ -108,7 +110,7 @@ def bright_is_dense(frames: Frames) -> tuple[Pixels, tuple[str, ...]]:
     if frames.is_inverted:
         wide = np.float64 if values.dtype.kind == "f" else np.int64
         values = (wide(low) + wide(high) - values.astype(wide)).astype(values.dtype)
-        notes += ("MONOCHROME1, in which dark is dense: inverted.",)
+        notes += ("MONOCHROME1, in which dark is dense: inverted.",) * (_REVERSED not in notes)
     if padding is not None:
         values = np.where(padding, low, values).astype(values.dtype, copy=False)
         notes += (f"{int(padding.sum())} padding pixels are set to the smallest value, {low:g}.",)
@@ -118,23 +120,18 @@ def bright_is_dense(frames: Frames) -> tuple[Pixels, tuple[str, ...]]:
 def _decode_pixels(name: str, dataset: Dataset) -> tuple[Pixels, str]:
     """Return stored values, (F, Y, X) or (F, Y, X, samples), and the photometric interpretation they have now.
 
-    All that unpacks bytes of unknown origin happens in this call, so that it can be moved to a process of its own.
+    What is compressed is unpacked in a process of its own.
     """
-    syntax = transfer_syntax(dataset)
     plugin = _plugin(name, dataset)
+    if plugin:
+        return decode_frames(name, dataset, plugin)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            options: dict[str, Any] = {"allow_excess_frames": False}
-            pixels, properties = get_decoder(syntax).as_array(dataset, decoding_plugin=plugin, **options)
+            pixels, properties = get_decoder(transfer_syntax(dataset)).as_array(dataset)
     except Exception as error:
-        raise (_undecoded(name, syntax, plugin) if plugin else undecodable(name)) from error
-    count = frame_count(name, dataset)
-    frames = pixels if count > 1 else pixels[np.newaxis]
-    if len(frames) != count:
-        raise StudyReadError(
-            f"{name}: the file is incomplete: {len(frames)} of {count} frames.", hint="Copy or export it again."
-        )
+        raise undecodable(name) from error
+    frames = pixels if frame_count(name, dataset) > 1 else pixels[np.newaxis]
     return frames, str(properties["photometric_interpretation"])
 
 
@@ -150,14 +147,6 @@ def _plugin(name: str, dataset: Dataset) -> str:
     if plugin is None:
         raise _no_decoder(name, dataset)
     return plugin
-
-
-def _undecoded(name: str, syntax: UID, plugin: str) -> StudyReadError:
-    """Return the error for a decoder that gave up; it does not tell damage from a variant that it lacks."""
-    return StudyReadError(
-        f"{name}: its compressed pixels ({syntax.name}) are damaged, or of a variant that {plugin} cannot decode.",
-        hint="Copy it again, convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg.",
-    )
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
@@ -198,6 +187,25 @@ def _modality_values(name: str, dataset: Dataset, stored: Pixels) -> tuple[Pixel
         return _rescaled(stored, *rescales[0]), ()
     frames = [_rescaled(frame, *rescale) for frame, rescale in zip(stored, rescales, strict=True)]
     return np.stack(frames), ("Each frame has its own rescaling.",)
+
+
+def _display_table(dataset: Dataset) -> tuple[bool, tuple[str, ...]]:
+    """Tell whether the table that the file gives for display (VOI LUT) runs from bright to dark, and a note on it.
+
+    Windows and tables for display do not change values here, only which end of them is bright.
+    """
+    tables = dataset.get("VOILUTSequence") or ()
+    if not tables:
+        return False, ()
+    try:
+        table = tables[0]
+        data = table.LUTData
+        if isinstance(data, bytes):
+            data = np.frombuffer(data, "<u2" if table.LUTDescriptor[2] > 8 else "u1")
+        is_descending = int(data[0]) > int(data[-1])
+    except (AttributeError, IndexError, TypeError, ValueError):
+        is_descending = False
+    return is_descending, (_REVERSED if is_descending else "The table for display (VOI LUT) is not applied.",)
 
 
 def _rescale(name: str, dataset: Dataset, frame: int) -> tuple[float, float]:

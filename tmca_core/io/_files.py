@@ -27,6 +27,8 @@ class Kind(StrEnum):
     NIFTI = "NIfTI"
     NIFTI_GZ = "gzipped NIfTI"
     NIFTI_PAIR = "NIfTI header and image pair"
+    NRRD = "NRRD"
+    MHA = "MetaImage"
 
 
 SUFFIXES: dict[str, Kind] = {
@@ -44,6 +46,10 @@ SUFFIXES: dict[str, Kind] = {
     ".nii": Kind.NIFTI,
     ".hdr": Kind.NIFTI_PAIR,
     ".img": Kind.NIFTI_PAIR,
+    ".nrrd": Kind.NRRD,
+    ".nhdr": Kind.NRRD,
+    ".mha": Kind.MHA,
+    ".mhd": Kind.MHA,
 }
 SCAN_SUFFIXES = tuple(SUFFIXES)
 
@@ -54,6 +60,9 @@ _MAGIC = (
     (b"MM\x00*", Kind.TIFF),
     (b"II+\x00", Kind.TIFF),
     (b"MM\x00+", Kind.TIFF),
+    (b"NRRD000", Kind.NRRD),
+    (b"ObjectType", Kind.MHA),
+    (b"NDims", Kind.MHA),
     (b"BM", Kind.BMP),
 )
 _NIFTI_SINGLE = {b"n+1\x00", b"n+2\x00"}
@@ -112,7 +121,8 @@ def sniff(path: Path) -> tuple[Kind, tuple[str, ...]]:
     kind = _kind_of(_head(path), path)
     if kind is None:
         raise StudyReadError(
-            f"{path.name}: not an image: expected PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI, got other content.",
+            f"{path.name}: not an image: expected PNG, JPEG, TIFF, BMP, WebP, DICOM, NIfTI, NRRD or MetaImage, "
+            "got other content.",
             hint="Choose an image file, or convert this one.",
         )
     claimed = SUFFIXES.get(suffix_of(path), kind)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmca_core.errors import StudyReadError
+from tmca_core.errors import ChoiceError, StudyReadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Decoded = tuple[NDArray[np.generic], bool, tuple[str, ...]]  # pixels, whether they are colour, notes
 
+_MOST_LISTED = 10_000
 _LARGEST = 1e37  # differences of larger values overflow the 32-bit numbers of the network
 
 
@@ -58,6 +59,27 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
         notes += (f"The image is constant: every value is {low:g}.",)
     # Writeable, for torch warns about sharing memory that is not.
     return np.require(pixels, requirements=["C", "W"]), is_rgb, notes
+
+
+def chosen_frame(name: str, shape: tuple[int, ...], count: int, frame: int | None) -> int:
+    """Return the index of the volume to read, of so many; ``frame`` counts from 1.
+
+    Raises
+    ------
+    ChoiceError
+        If there are several and none is chosen, or there is none such.
+
+    """
+    if frame is None and count == 1:
+        return 0
+    options = [f"volume {number}" for number in range(1, min(count, _MOST_LISTED) + 1)]
+    if frame is None:
+        message = f"{name}: expected a 2-D or 3-D image, got shape {shape}."
+        raise ChoiceError(message, argument="frame", options=options)
+    if not 1 <= frame <= count:
+        message = f"{name}: expected a volume from 1 to {count}, got {frame}."
+        raise ChoiceError(message, argument="frame", options=options)
+    return frame - 1
 
 
 def _common_type(pixels: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tmca_core.errors import StudyReadError, TmcaError
+from tmca_core.errors import ChoiceError, StudyReadError, TmcaError
 from tmca_core.geometry import plan_reading, spacing_from_affine, to_reading
 from tmca_core.io._dicom_header import (
     check_image,
     frame_count,
-    holds_an_image,
+    is_directory,
     pixel_spacing_mm,
     read_dataset,
     undecodable,
 )
 from tmca_core.io._dicom_pixels import Frames, bright_is_dense, decode, functional_group, join
+from tmca_core.io._dicom_series import Series, choose, find_series, listed_series
 from tmca_core.io._dicom_stack import Plane, read_plane, stack
+from tmca_core.io._dicom_view import plan_projection, plan_slice
 from tmca_core.io._values import usable
 from tmca_core.study import Scan
 
@@ -30,59 +31,77 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def read_dicom(path: Path) -> Scan:
-    """Read a DICOM file: one frame as an image in its stored orientation, several as a volume.
+def read_dicom(path: Path, series: int | str | None = None, frame: int | None = None) -> Scan:
+    """Read a DICOM file: one frame as an image, several as a volume; or the images that a DICOMDIR lists.
 
-    Frames with positions are put in order and turned to the reading directions. Without positions they keep their
-    order, and neither spacing nor affine is known.
+    An image with a place in space, or a frontal radiograph that states its orientation, is turned so that the patient's
+    right is at the left. Frames with positions are put in order and turned to the reading directions. Without positions
+    they keep their order, and neither spacing nor affine is known.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    series : int or str, optional
+        Which series of a DICOMDIR, from 1 or by its SeriesInstanceUID.
+    frame : int, optional
+        Which frame, from 1, to read as an image.
 
     Raises
     ------
     StudyReadError
         If the file is no image, damaged, incomplete, or in a compression that nothing here decodes.
+    ChoiceError
+        If a DICOMDIR lists several series, or there is no such frame.
     GeometryError
         If the frames have positions that make no regular volume.
 
     """
     try:
         dataset = read_dataset(path)
+        if is_directory(dataset):
+            return _read_series(path, *listed_series(path), series, frame)
         check_image(path.name, dataset)
         count = frame_count(path.name, dataset)
+        if frame is not None and not 1 <= frame <= count:
+            message = f"{path.name}: expected a frame from 1 to {count}, got {frame}."
+            raise ChoiceError(message, argument="frame", options=[f"frame {n}" for n in range(1, count + 1)])
         frames = decode(path.name, dataset)
-        if count > 1:
+        if count > 1 and frame is None:
             return _multi_frame(path, dataset, frames, count)
-        values, notes = bright_is_dense(frames)
-        spacing, spacing_notes = pixel_spacing_mm(dataset, functional_group(dataset, 0, "PixelMeasuresSequence"))
-        pixels, is_rgb, value_notes = usable(path.name, values[0], is_rgb=frames.is_rgb)
-        notes += spacing_notes + value_notes
-        return Scan(pixels, is_rgb=is_rgb, spacing_mm=spacing, modality=_modality(dataset), source=path, notes=notes)
+        notes = (f"Frame {frame} of {count}.",) if count > 1 else ()
+        scan = _image(path, dataset, frames, (frame or 1) - 1)
+        return replace(scan, notes=notes + scan.notes)
     except TmcaError:
         raise
     except Exception as error:
         raise undecodable(path.name) from error
 
 
-def read_dicom_folder(folder: Path) -> Scan:
-    """Read the slices of one series that lie directly in a folder as a volume; other files are left out, and counted.
+def read_dicom_folder(folder: Path, series: int | str | None = None, frame: int | None = None) -> Scan:
+    """Read the slices of one series in a folder as a volume; other files are left out, and counted.
+
+    Parameters
+    ----------
+    folder : Path
+        With a DICOMDIR, with slices directly in it, or with folders of slices.
+    series : int or str, optional
+        Which of several series, from 1 in the order of `ChoiceError.options`, or by its SeriesInstanceUID.
+    frame : int, optional
+        Where the series is one file of several frames, which of them, from 1, to read as an image.
 
     Raises
     ------
     StudyReadError
-        If there is no slice, more than one series, a damaged slice, or one of another size or kind.
+        If there is no slice, a damaged slice, or one of another size or kind.
+    ChoiceError
+        If there are several series, and none is chosen.
     GeometryError
         If the slices have no positions, or positions that make no regular volume.
 
     """
     try:
-        slices, notes = _series_in(folder)
-        if len(slices) == 1:
-            scan = read_dicom(next(iter(slices)))
-            return replace(scan, notes=notes + scan.notes)
-        order, affine = stack(folder.name, [_plane_of(path, header) for path, header in slices.items()])
-        paths = [list(slices)[i] for i in order]
-        frames = _decode_slices(folder, paths)
-        modality = _modality(next(iter(slices.values())))
-        scan = _volume(folder, frames, affine, modality)
+        return _read_series(folder, *find_series(folder), series, frame)
     except TmcaError:
         raise
     except OSError as error:
@@ -91,16 +110,64 @@ def read_dicom_folder(folder: Path) -> Scan:
         ) from error
     except Exception as error:
         raise undecodable(folder.name) from error
+
+
+def _read_series(
+    source: Path, every: list[Series], notes: tuple[str, ...], wanted: int | str | None, frame: int | None
+) -> Scan:
+    """Read the series wanted; ``source`` is the folder or DICOMDIR."""
+    slices = choose(source.name, every, wanted).slices
+    if len(every) > 1:
+        notes += (f"One of {len(every)} series is read.",)
+    if len(slices) == 1:
+        scan = read_dicom(next(iter(slices)), frame=frame)
+        return replace(scan, notes=notes + scan.notes)
+    if frame is not None:
+        raise StudyReadError(
+            f"{source.name}: a frame was asked for, and the series is {len(slices)} files of one volume.",
+            hint="Leave frame out, or choose one file.",
+        )
+    order, affine = stack(source.name, [_plane_of(path, header) for path, header in slices.items()])
+    frames = _decode_slices(source, [list(slices)[i] for i in order])
+    scan = _volume(source, frames, affine, _modality(next(iter(slices.values()))))
     return replace(scan, notes=notes + scan.notes)
 
 
-def is_dicom(path: Path) -> bool:
-    """Tell whether a file has DICOM's preamble; whatever cannot be opened has not."""
+def _image(path: Path, dataset: Dataset, frames: Frames, index: int) -> Scan:
+    """Return one frame as an image, turned as such images are read."""
+    padding = None if frames.padding is None else frames.padding[index : index + 1]
+    values, notes = bright_is_dense(replace(frames, values=frames.values[index : index + 1], padding=padding))
+    spacing, spacing_notes = pixel_spacing_mm(dataset, functional_group(dataset, index, "PixelMeasuresSequence"))
+    rows, columns = values.shape[1:3]
+    grid, view_notes = plan_projection(dataset, rows, columns)
+    position = functional_group(dataset, index, "PlanePositionSequence") or dataset
+    orientation = functional_group(dataset, index, "PlaneOrientationSequence") or dataset
+    plane = read_plane(path.name, position, orientation, spacing)
+    if plane is not None:
+        grid, view_notes = plan_slice(plane, rows, columns, _thickness_mm(dataset)), ()
+        if grid.axes != (2, 1, 0) or any(grid.flips[1:]):
+            view_notes = ("Turned to the radiological view, the patient's right at the left.",)
+        if grid.affine_reading_ras is not None:
+            spacing = spacing_from_affine(grid.affine_reading_ras)[1:]
+    picture = values[0] if grid is None else to_reading(values[0].swapaxes(0, 1), grid)
+    pixels, is_rgb, value_notes = usable(path.name, picture, is_rgb=frames.is_rgb)
+    return Scan(
+        pixels,
+        is_rgb=is_rgb,
+        spacing_mm=spacing,
+        modality=_modality(dataset),
+        source=path,
+        native=grid,
+        notes=notes + spacing_notes + view_notes + value_notes,
+    )
+
+
+def _thickness_mm(dataset: Dataset) -> float | None:
     try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+        thickness = float(dataset["SliceThickness"].value)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return thickness if 0 < thickness < 1e4 else None
 
 
 def _modality(dataset: Dataset) -> str:
@@ -147,27 +214,6 @@ def _frame_plane(dataset: Dataset, frame: int) -> Plane | None:
         return None
     spacing, _ = pixel_spacing_mm(dataset, functional_group(dataset, frame, "PixelMeasuresSequence"))
     return read_plane(f"frame {frame + 1}", position, orientation, spacing)
-
-
-def _series_in(folder: Path) -> tuple[dict[Path, Dataset], tuple[str, ...]]:
-    """Return the slices of the only series, each with its header, and a note on what was left out."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    headers = {path: read_dataset(path, is_header_only=True) for path in files if is_dicom(path)}
-    slices = {path: header for path, header in headers.items() if holds_an_image(header)}
-    if not slices:
-        raise StudyReadError(
-            f"{folder.name}: expected a folder with DICOM slices, got {len(files)} files and no slice among them.",
-            hint="Choose the folder that holds the slices themselves.",
-        )
-    series = Counter(str(header.get("SeriesInstanceUID") or "") for header in slices.values())
-    if len(series) > 1:
-        counts = ", ".join(str(count) for count in series.values())
-        raise StudyReadError(
-            f"{folder.name}: expected one series, got {len(series)} (of {counts} images).",
-            hint="Put each series into a folder of its own.",
-        )
-    left_out = len(files) - len(slices)
-    return slices, (f"{left_out} other files in the folder are left out.",) * bool(left_out)
 
 
 def _plane_of(path: Path, header: Dataset) -> Plane:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import math
+from typing import TYPE_CHECKING, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -20,7 +21,7 @@ from tmca_core.geometry import (
 )
 from tmca_core.io._files import Kind, damaged
 from tmca_core.io._nifti_file import load_image
-from tmca_core.io._values import usable
+from tmca_core.io._values import chosen_frame, usable
 from tmca_core.io.raster import ALPHA_DROPPED, drop_alpha
 from tmca_core.study import Scan
 
@@ -41,7 +42,7 @@ _GRID_FIELDS = (
 _READING_ORDER = (2, 1, 0)
 
 
-def read_nifti(path: Path, kind: Kind) -> Scan:
+def read_nifti(path: Path, kind: Kind, frame: int | None = None) -> Scan:
     """Read one image or volume, turned to the reading directions; `Scan.native` leads back to the file's grid.
 
     The sform is used, else the qform. A file that states neither keeps its stored order, (z, y, x) = (k, j, i), and has
@@ -50,7 +51,9 @@ def read_nifti(path: Path, kind: Kind) -> Scan:
     Raises
     ------
     StudyReadError
-        If the file is damaged or incomplete, or holds several volumes or values that are no image.
+        If the file is damaged or incomplete, or holds values that are no image.
+    ChoiceError
+        If it holds several volumes and ``frame``, from 1, chooses none.
     GeometryError
         If the affine is singular or not finite.
 
@@ -58,7 +61,11 @@ def read_nifti(path: Path, kind: Kind) -> Scan:
     try:
         image = load_image(path, kind)
         shape = _spatial_shape(path.name, image)
-        values, is_rgb, notes = _values(path.name, image)
+        others = tuple(image.shape)[3:]
+        number = chosen_frame(path.name, tuple(image.shape), math.prod(others), frame)
+        where = np.unravel_index(number, others, order="F") if others else ()
+        values, is_rgb, notes = _values(path.name, image, (..., *(int(n) for n in where)))
+        notes += (f"Volume {number + 1} of {math.prod(others)}.",) * (math.prod(others) > 1)
         affine, more = _affine(image.header)
     except TmcaError:
         raise
@@ -94,21 +101,17 @@ def write_nifti(file: BinaryIO, values: NDArray[np.generic], scan: Scan) -> None
 
 
 def _spatial_shape(name: str, image: nib.analyze.AnalyzeImage) -> tuple[int, ...]:
-    """Return the shape with trailing axes of length 1 dropped; two or three axes remain."""
-    shape = tuple(image.shape)
-    spatial, others = shape[:3], shape[3:]
-    if len(spatial) < 2 or any(length > 1 for length in others):
-        raise StudyReadError(
-            f"{name}: expected a 2-D or 3-D image, got shape {shape}.",
-            hint="Save one volume of the series as its own file.",
-        )
+    """Return the first three axes, or the two that there are."""
+    spatial = tuple(image.shape)[:3]
+    if len(spatial) < 2:
+        raise StudyReadError(f"{name}: expected a 2-D or 3-D image, got shape {spatial}.", hint="Export it again.")
     return spatial
 
 
-def _values(name: str, image: nib.analyze.AnalyzeImage) -> Decoded:
-    """Return the scaled voxels as stored, with a trailing axis of 3 for colour; whether they are colour; notes."""
+def _values(name: str, image: nib.analyze.AnalyzeImage, where: tuple[Any, ...]) -> Decoded:
+    """Return the scaled voxels of one volume, a trailing axis of 3 for colour; whether they are colour; notes."""
     stored = image.get_data_dtype()
-    values: NDArray[np.generic] = np.asanyarray(image.dataobj)
+    values: NDArray[np.generic] = np.asanyarray(image.dataobj[where])
     if stored.names is not None:
         colours = np.stack([values[channel] for channel in stored.names], axis=-1)
         return (drop_alpha(name, colours), True, (ALPHA_DROPPED,)) if len(stored.names) == 4 else (colours, True, ())

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tmca_core.errors import StudyReadError, TmcaError
 from tmca_core.io._files import Kind, damaged, read_bytes
-from tmca_core.io._values import usable
+from tmca_core.io._values import chosen_frame, usable
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ _CONVERTED_MODES = {
 }
 
 
-def read_raster(path: Path, kind: Kind) -> Scan:
+def read_raster(path: Path, kind: Kind, frame: int | None = None) -> Scan:
     """Read a picture as a 2-D scan: grey (Y, X), or colour (Y, X, 3).
 
     Turned upright as EXIF says; 16-bit grey keeps its values; alpha is dropped, palette and CMYK become RGB; of several
-    pictures in one file the first is read. Each such decision is a note. The spacing is unknown always: the resolution
-    tags of pictures speak of paper.
+    pictures in one file the first is read, unless ``frame``, from 1, says another. Each such decision is a note. The
+    spacing is unknown always: the resolution tags of pictures speak of paper.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_raster(path: Path, kind: Kind) -> Scan:
     data = read_bytes(path)
     if kind == Kind.PNG:
         _check_png(path.name, data)
-    pixels, is_rgb, notes = decode_picture(path.name, data, kind)
+    pixels, is_rgb, notes = decode_picture(path.name, data, kind, None if frame is None else frame - 1)
     notes += _depth_note(data) if kind == Kind.PNG else ()
     pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
     return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
@@ -64,7 +64,8 @@ def decode_picture(name: str, data: bytes, kind: Kind, frame: int | None = None)
     notes: tuple[str, ...] = ()
     with _opened(name, data, kind) as image:
         if frame is not None:
-            image.seek(frame)
+            count = getattr(image, "n_frames", 1)
+            image.seek(chosen_frame(name, (image.height, image.width), count, frame + 1))
         check_picture_size(name, image.height, image.width)
         if frame is None and (count := getattr(image, "n_frames", 1)) > 1:
             notes += (f"The file holds {count} pictures: the first one is read.",)

@@ -11,7 +11,9 @@ import numpy as np
 from tmca_core.errors import StudyReadError
 from tmca_core.io._files import Kind, sniff
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
+from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import read_nifti
+from tmca_core.io.nrrd import read_nrrd
 from tmca_core.io.raster import read_raster
 from tmca_core.io.tiff import read_tiff
 
@@ -21,22 +23,29 @@ if TYPE_CHECKING:
     from tmca_core.study import Scan
 
 _NIFTI_KINDS = {Kind.NIFTI, Kind.NIFTI_GZ, Kind.NIFTI_PAIR}
+_VOLUME_KINDS = _NIFTI_KINDS | {Kind.NRRD, Kind.MHA}
 _NOISE = 32  # 8-bit values below this in a mask without brighter ones are compression noise on an empty mask
 
 
-def read_scan(path: Path | str) -> Scan:
+def read_scan(path: Path | str, *, series: int | str | None = None, frame: int | None = None) -> Scan:
     """Read an image or a volume, oriented for reading.
 
     The format is told from the content. A folder is read as the slices of one DICOM series. Every decision taken on the
-    way is in `Scan.notes`.
+    way is in `Scan.notes`. What holds several scans is not mixed: `ChoiceError` lists them to choose from.
 
     Parameters
     ----------
     path : Path or str
         A file of one of `SCAN_SUFFIXES` (DICOM also without suffix), or a folder.
+    series : int or str, optional
+        Which of several DICOM series, from 1 in the order of `ChoiceError.options`, or by its SeriesInstanceUID.
+    frame : int, optional
+        Which frame of a DICOM file, volume of a 4-D NIfTI, NRRD or MHA file, or page of a TIFF, from 1.
 
     Raises
     ------
+    ChoiceError
+        If there are several to choose from and none is chosen, or there is none such.
     StudyReadError
         If it cannot be read, or is not one image or volume of finite numbers. No part of a damaged file is returned.
     GeometryError
@@ -45,14 +54,18 @@ def read_scan(path: Path | str) -> Scan:
     """
     path = Path(path)
     if path.is_dir():
-        return read_dicom_folder(path)
+        return read_dicom_folder(path, series, frame)
     kind, notes = sniff(path)
-    scan = _read_file(path, kind)
+    if series is not None and kind != Kind.DICOM:
+        raise StudyReadError(
+            f"{path.name}: a series was asked for, and {kind} holds none.", hint="Leave series out, or choose a folder."
+        )
+    scan = read_dicom(path, series, frame) if kind == Kind.DICOM else _read_file(path, kind, frame)
     return replace(scan, notes=notes + scan.notes) if notes else scan
 
 
 def read_mask(path: Path | str) -> NDArray[np.bool_]:
-    """Read a mask from a picture or a NIfTI file, in the same orientation as `read_scan` reads the scan.
+    """Read a mask from a picture, NIfTI, NRRD or MHA file, in the same orientation as `read_scan` reads the scan.
 
     Parameters
     ----------
@@ -85,18 +98,21 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
             f"{path.name}: expected a mask of whole numbers, got fractions.",
             hint="Apply a threshold to it first; a probability map is not a mask.",
         )
-    if kind not in _NIFTI_KINDS and values.dtype == np.uint8 and (kind == Kind.JPEG or _is_soft(values)):
+    if kind not in _VOLUME_KINDS and values.dtype == np.uint8 and (kind == Kind.JPEG or _is_soft(values)):
         return _brighter_half(values)
     target: NDArray[np.bool_] = values != 0
     return target
 
 
-def _read_file(path: Path, kind: Kind) -> Scan:
-    if kind == Kind.DICOM:
-        return read_dicom(path)
+def _read_file(path: Path, kind: Kind, frame: int | None = None) -> Scan:
+    """Read any file but DICOM."""
     if kind in _NIFTI_KINDS:
-        return read_nifti(path, kind)
-    return read_tiff(path) if kind == Kind.TIFF else read_raster(path, kind)
+        return read_nifti(path, kind, frame)
+    if kind == Kind.NRRD:
+        return read_nrrd(path, frame)
+    if kind == Kind.MHA:
+        return read_mha(path, frame)
+    return read_tiff(path, frame) if kind == Kind.TIFF else read_raster(path, kind, frame)
 
 
 def _is_soft(values: NDArray[np.uint8]) -> bool:

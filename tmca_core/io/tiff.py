@@ -10,7 +10,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC
 
 from tmca_core.errors import StudyReadError, TmcaError
 from tmca_core.io._files import Kind, check_unpacked_size, damaged, file_size, incomplete, read_bytes
-from tmca_core.io._values import usable
+from tmca_core.io._values import chosen_frame, usable
 from tmca_core.io.raster import ALPHA_DROPPED, check_picture_size, decode_picture, drop_alpha, orientation_note
 from tmca_core.study import Scan
 
@@ -27,11 +27,11 @@ _ORIENTATION_TAG = 274
 _PLAIN = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE}
 
 
-def read_tiff(path: Path) -> Scan:
+def read_tiff(path: Path, frame: int | None = None) -> Scan:
     """Read a TIFF of 1 to 64 bits, integer or floating, grey or colour.
 
     One page is a 2-D scan; several of equal shape are a volume, in the order of the file, of which neither spacing nor
-    orientation is known. Resolution tags are not trusted.
+    orientation is known; ``frame``, from 1, reads one of them alone. Resolution tags are not trusted.
 
     Raises
     ------
@@ -49,6 +49,11 @@ def read_tiff(path: Path) -> Scan:
         raise
     except Exception as error:
         raise damaged(path.name, error) from error
+    if frame is not None:
+        count = len(pixels) if pixels.ndim == 3 + is_rgb else 1
+        number = chosen_frame(path.name, pixels.shape, count, frame)
+        pixels = pixels[number] if pixels.ndim == 3 + is_rgb else pixels
+        notes += (f"Page {frame} of {count}.",) * (count > 1)
     pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
     return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
 

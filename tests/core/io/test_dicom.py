@@ -25,10 +25,12 @@ from pydicom.uid import (
 )
 
 from tmca_core.errors import StudyReadError
+from tmca_core.geometry import to_native
 from tmca_core.io import _dicom_pixels as pixels_module
 from tmca_core.io import read_scan
 
 STORED = np.arange(100, 100 + 6 * 8, dtype=np.uint16).reshape(6, 8)
+UNSTATED_SIDE = "The file does not state where the patient's right is: taken to be at the left of the picture."
 UNKNOWN_SPACING = "The file states no pixel spacing: lengths are unknown."
 PYDICOM_FILES = Path(pydicom.data.__file__).parent / "test_files"
 
@@ -58,7 +60,7 @@ def test_a_plain_image_is_read(save_dicom):
     scan = read_scan(save_dicom(STORED, PixelSpacing=[0.5, 0.25], Modality="CR"))
     np.testing.assert_array_equal(scan.pixels, STORED)
     assert (scan.shape, scan.spacing_mm, scan.modality, scan.is_rgb) == ((6, 8), (0.5, 0.25), "CR", False)
-    assert (scan.affine_ras, scan.native, scan.notes) == (None, None, ())
+    assert (scan.affine_ras, scan.native, scan.notes) == (None, None, (UNSTATED_SIDE,))
 
 
 def test_a_file_without_suffix_is_read(save_dicom):
@@ -139,6 +141,7 @@ def test_detector_spacing_is_not_taken_for_anatomy(save_dicom):
     assert scan.spacing_mm is None
     assert scan.notes == (
         "The file states the spacing of the detector plane, not of the anatomy: lengths are unknown.",
+        UNSTATED_SIDE,
     )
 
 
@@ -153,6 +156,59 @@ def test_a_spacing_that_is_none_is_unknown(save_dicom, spacing):
     scan = read_scan(save_dicom(STORED, PixelSpacing=spacing))
     assert scan.spacing_mm is None
     assert scan.notes == (UNKNOWN_SPACING,)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "flip"),
+    [
+        (["L", "F"], np.s_[:, :]),
+        (["R", "F"], np.s_[:, ::-1]),
+        (["L", "H"], np.s_[::-1, :]),
+        (["RA", "HP"], np.s_[::-1, ::-1]),
+    ],
+)
+def test_a_radiograph_is_shown_with_the_patient_s_right_at_the_left(save_dicom, tmp_path, orientation, flip):
+    scan = read_scan(save_dicom(STORED, Modality="DX", PatientOrientation=orientation, ViewPosition="PA"))
+    np.testing.assert_array_equal(scan.pixels, STORED[flip])
+    assert UNSTATED_SIDE not in scan.notes
+    if scan.native is not None:
+        np.testing.assert_array_equal(to_native(scan.pixels, scan.native), STORED.T)
+
+
+def test_a_lateral_view_stays_as_it_is_and_an_odd_one_is_told(save_dicom):
+    scan = read_scan(save_dicom(STORED, Modality="DX", PatientOrientation=["A", "F"]))
+    np.testing.assert_array_equal(scan.pixels, STORED)
+    assert "A lateral view." in scan.notes
+    scan = read_scan(save_dicom(STORED, Modality="DX", PatientOrientation=["F", "L"]))
+    assert "The rows lead to F and the columns to L: shown as stored." in scan.notes
+
+
+@pytest.mark.parametrize(
+    ("cosines", "flip"),
+    [
+        ([1, 0, 0, 0, 1, 0], np.s_[:, :]),
+        ([-1, 0, 0, 0, -1, 0], np.s_[::-1, ::-1]),
+        ([-1, 0, 0, 0, 1, 0], np.s_[:, ::-1]),
+    ],
+)
+def test_a_slice_alone_is_turned_to_the_radiological_view(save_dicom, cosines, flip):
+    place = {"ImagePositionPatient": [10, 20, 30], "ImageOrientationPatient": cosines, "PixelSpacing": [0.5, 0.25]}
+    scan = read_scan(save_dicom(STORED, **place))
+    np.testing.assert_array_equal(scan.pixels, STORED[flip])
+    corner = scan.native.affine_reading_ras @ [0, *np.argwhere(scan.pixels == STORED[0, 0])[0], 1]
+    np.testing.assert_allclose(corner[:3], [-10, -20, 30])
+    assert scan.spacing_mm == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_a_table_for_display_decides_on_polarity_alone(make_dicom, tmp_path, is_descending):
+    dataset, table = make_dicom(STORED), Dataset()
+    table.LUTDescriptor = [4, 100, 16]
+    table.add_new("LUTData", "US", [3, 2, 1, 0] if is_descending else [0, 1, 2, 3])
+    dataset.VOILUTSequence = Sequence([table])
+    scan = read_scan(_saved(dataset, tmp_path))
+    np.testing.assert_array_equal(scan.pixels, STORED[::-1, ::-1] if is_descending else STORED)
+    assert any("VOI LUT" in note for note in scan.notes)
 
 
 def test_colour_is_read(save_dicom, rng):
@@ -340,7 +396,14 @@ def test_odd_files_of_pydicom_are_refused_in_words(name, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["MR_small.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"]
+    "name",
+    [
+        "MR_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+    ],
 )
 def test_every_encoding_of_one_image_gives_its_bytes(name):
     stored = np.frombuffer(pydicom.dcmread(PYDICOM_FILES / "MR_small.dcm").PixelData, "<i2").reshape(64, 64)

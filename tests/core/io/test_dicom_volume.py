@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from tmca_core.errors import GeometryError, StudyReadError
+from tmca_core.errors import ChoiceError, GeometryError, StudyReadError
 from tmca_core.io import read_mask, read_scan, write_mask
 
 NUMBER, ROWS, COLUMNS = 5, 6, 8
@@ -129,27 +130,57 @@ def test_a_gantry_tilt_is_refused_with_its_angle(save_series):
         read_scan(save_series(positions))
 
 
-def test_a_localiser_among_the_slices_is_refused(save_series, save_dicom):
+def _with_localiser(save_series, save_dicom):
     folder = save_series(_positions(AXIAL))
     geometry = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": CORONAL, "PixelSpacing": [0.75, 0.5]}
     save_dicom(VOLUME[0], name="series/localiser", SeriesInstanceUID="1.2.3", **geometry)
-    with pytest.raises(GeometryError, match="expected parallel slices, got 000 and localiser in different directions"):
+    return folder
+
+
+def test_a_localiser_among_the_slices_is_a_series_to_choose(save_series, save_dicom):
+    folder = _with_localiser(save_series, save_dicom)
+    with pytest.raises(ChoiceError, match=r"expected one series, got 2. They are 1: CT, 5 images of 8 x 6, axial; 2: "):
         read_scan(folder)
+    np.testing.assert_array_equal(read_scan(folder, series=1).pixels, VOLUME)
+    assert read_scan(folder, series="2").shape == (6, 8)
 
 
-def test_several_series_are_not_mixed(save_series, save_dicom):
-    folder = save_series(_positions(AXIAL))
-    save_dicom(VOLUME[0], name="series/other", SeriesInstanceUID="9.9.9")
-    with pytest.raises(StudyReadError, match=r"expected one series, got 2 \(of 5, 1 images\)"):
+def test_several_series_are_listed_and_not_mixed(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL), SeriesNumber=7)
+    save_dicom(VOLUME[0], name="series/other", SeriesInstanceUID="9.9.9", Modality="MR", SeriesDescription="Canary")
+    with pytest.raises(ChoiceError, match=r"got 2. They are .*CT, 5 images of 8 x 6, axial, series 7") as caught:
         read_scan(folder)
+    assert (caught.value.argument, len(caught.value.options)) == ("series", 2)
+    assert caught.value.hint == "Choose one with series=1 to 2."
+    assert "Canary" not in str(caught.value)
+    scan = read_scan(folder, series="1.2.3")
+    np.testing.assert_array_equal(scan.pixels, VOLUME)
+    assert "One of 2 series is read." in scan.notes
+    with pytest.raises(ChoiceError, match="there is no one series 3 among its 2"):
+        read_scan(folder, series=3)
 
 
-def test_slices_of_several_sizes_are_refused(save_series, save_dicom):
+def test_slices_of_several_sizes_are_series_to_choose(save_series, save_dicom):
     folder = save_series(_positions(AXIAL)[:4], stored=VOLUME)
     geometry = {"ImagePositionPatient": _positions(AXIAL)[4], "ImageOrientationPatient": AXIAL}
     save_dicom(VOLUME[4, :4], name="series/004", SeriesInstanceUID="1.2.3", PixelSpacing=[0.75, 0.5], **geometry)
-    with pytest.raises(StudyReadError, match=r"expected slices of one size and kind, got .* and 004"):
+    with pytest.raises(ChoiceError, match=r"1: CT, 4 images of 8 x 6, axial; 2: CT, 1 image of 8 x 4"):
         read_scan(folder)
+
+
+def test_echoes_at_one_place_are_series_to_choose(save_series, save_dicom):
+    folder = save_series(_positions(AXIAL), EchoTime=10)
+    for z, position in enumerate(_positions(AXIAL)):
+        geometry = {"ImagePositionPatient": position, "ImageOrientationPatient": AXIAL, "PixelSpacing": [0.75, 0.5]}
+        save_dicom(VOLUME[z] + 1, name=f"series/e{z}", SeriesInstanceUID="1.2.3", EchoTime=20, **geometry)
+    with pytest.raises(ChoiceError, match=r"1: .*echo time 10.*; 2: .*echo time 20"):
+        read_scan(folder)
+    np.testing.assert_array_equal(read_scan(folder, series=2).pixels, VOLUME + 1)
+
+
+def test_slices_in_a_folder_below_are_found(save_series):
+    folder = save_series(_positions(AXIAL))
+    assert read_scan(folder.parent).shape == VOLUME.shape
 
 
 @pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
@@ -217,3 +248,46 @@ def test_colour_frames_are_a_volume_in_colour(save_dicom, rng):
     scan = read_scan(save_dicom(clip, NumberOfFrames=NUMBER, Rows=ROWS, Columns=COLUMNS, **colour))
     np.testing.assert_array_equal(scan.pixels, clip)
     assert (scan.is_rgb, scan.shape) == (True, VOLUME.shape)
+
+
+def _directory(folder, names):
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    index = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    index.DirectoryRecordSequence = Sequence()
+    for name in names:
+        record = Dataset()
+        record.DirectoryRecordType = "IMAGE"
+        record.ReferencedFileID = name
+        index.DirectoryRecordSequence.append(record)
+    index.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    return folder / "DICOMDIR"
+
+
+def test_a_dicomdir_leads_to_its_slices_whatever_the_case(save_series):
+    folder = save_series(_positions(AXIAL))
+    index = _directory(folder.parent, [["SERIES", f"{n:03}"] for n in range(NUMBER)])
+    for path in (index, folder.parent):
+        np.testing.assert_array_equal(read_scan(path).pixels, VOLUME)
+
+
+def test_a_dicomdir_does_not_lead_out_of_its_folder(save_series):
+    folder = save_series(_positions(AXIAL))
+    (folder / "disc").mkdir()
+    index = _directory(folder / "disc", [["..", "000"], "/etc/passwd", "..\\001"])
+    with pytest.raises(StudyReadError, match="refers to files outside the folder"):
+        read_scan(index)
+    index = _directory(folder, [[f"{n:03}"] for n in range(NUMBER)] + [["..", "x"]])
+    assert "The DICOMDIR refers to files outside the folder: ignored." in read_scan(index).notes
+
+
+def test_a_frame_is_read_as_an_image(make_dicom, tmp_path):
+    dataset = _enhanced(make_dicom(VOLUME), _positions(AXIAL), slopes=[1, 2, 3, 4, 5])
+    dataset.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    scan = read_scan(tmp_path / "scan.dcm", frame=4)
+    np.testing.assert_array_equal(scan.pixels, VOLUME[3].astype(int) * 4)
+    assert scan.spacing_mm == pytest.approx((0.75, 0.5))
+    with pytest.raises(ChoiceError, match="expected a frame from 1 to 5, got 6"):
+        read_scan(tmp_path / "scan.dcm", frame=6)

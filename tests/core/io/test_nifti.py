@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmca_core.errors import GeometryError, StudyReadError
+from tmca_core.errors import ChoiceError, GeometryError, StudyReadError
 from tmca_core.io import read_scan
 
 VOLUME = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
@@ -100,6 +100,18 @@ def test_one_frame_in_four_axes_is_a_volume(save_nifti):
 def test_more_than_one_volume_is_refused_with_its_shape(save_nifti, shape):
     with pytest.raises(StudyReadError, match=rf"expected a 2-D or 3-D image, got shape \({shape[0]},"):
         read_scan(save_nifti(VOLUME.reshape(shape)))
+
+
+def test_of_several_volumes_one_is_chosen(save_nifti):
+    stored = np.arange(2 * 3 * 4 * 5, dtype=np.int16).reshape(2, 3, 4, 5)
+    path = save_nifti(stored)
+    with pytest.raises(ChoiceError, match=r"got shape \(2, 3, 4, 5\). Choose one with frame=1 to 5"):
+        read_scan(path)
+    scan = read_scan(path, frame=3)
+    np.testing.assert_array_equal(scan.pixels, stored[..., 2].T)
+    assert "Volume 3 of 5." in scan.notes
+    with pytest.raises(ChoiceError, match="expected a volume from 1 to 5, got 6"):
+        read_scan(path, frame=6)
 
 
 def test_complex_values_are_refused(save_nifti):

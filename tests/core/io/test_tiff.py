@@ -101,6 +101,13 @@ def test_pages_of_one_shape_are_a_volume(save, pixels, compression):
     assert (scan.ndim, scan.spacing_mm, scan.affine_ras) == (3, None, None)
 
 
+def test_one_page_is_read_as_an_image(save):
+    pages = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    scan = read_scan(save(pages), frame=2)
+    np.testing.assert_array_equal(scan.pixels, pages[1])
+    assert "Page 2 of 3." in scan.notes
+
+
 def test_pages_in_a_codec_of_pillow_are_a_volume(tmp_path):
     first, *others = [Image.fromarray(GREY // n) for n in (1, 2, 3)]
     first.save(tmp_path / "scan.tif", compression="tiff_lzw", save_all=True, append_images=others)

@@ -1,4 +1,4 @@
-"""What the layouts of LViT, LanGuideMedSeg and MedCLIPSeg share: two folders of pictures, a table of image and description.
+"""What the layouts of LViT, LanGuideMedSeg and MedCLIPSeg share: folders of pictures, tables of descriptions.
 
 A row may name the image or its mask: QaTa-COV19's tables say ``mask_covid_1.png``, whose image is ``covid_1.png``;
 MosMedData+'s and all others' say what both files are called, apart from their endings.

@@ -121,7 +121,7 @@ def decide_sides(table: Path, rows: Sequence[dict[str, str]]) -> SidePolicy:
 
 
 def decide_described_sides(table: Path, rows: Sequence[dict[str, str]]) -> SidePolicy:
-    """Decide for texts that were written by looking at the picture, in the manner of LViT: "left" is the picture's left.
+    """Decide for texts that were written by looking at the picture, as LViT's: "left" is the picture's left.
 
     Where their words say that the picture shows a patient ("lung", "brain"), they are turned to the patient's side. A
     column `COLUMN` overrules.

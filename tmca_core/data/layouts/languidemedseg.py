@@ -1,8 +1,8 @@
 """The layout of LanGuideMedSeg: ``Images/ GTs/ prompt/{train,test}.csv`` with the columns ``Image, Description``.
 
 ``Images`` and ``GTs`` lie in the folder itself or in ``Train`` and ``Test`` (or ``Train Set`` and ``Test Set``, with
-``Ground-truths``, as QaTa-COV19-v2 is published). Without a ``prompt/val.csv`` the last fifth of ``train.csv`` is the validation
-split, as LanGuideMedSeg's own loader takes it. Sides as in `tmca_core.data.layouts.lvit`.
+``Ground-truths``, as QaTa-COV19-v2 is published). Without a ``prompt/val.csv`` the last fifth of ``train.csv`` is the
+validation split, as LanGuideMedSeg's own loader takes it. Sides as in `tmca_core.data.layouts.lvit`.
 """
 
 from __future__ import annotations

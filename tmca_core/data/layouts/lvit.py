@@ -1,8 +1,8 @@
 """The layout of LViT: ``Train_Folder/{img,labelcol}`` and ``Train_text.xlsx``, the same for Val and Test.
 
 The tables' columns are ``Image`` and ``Description``; they lie in the split's folder or beside it. A column
-``side_convention`` may say "patient" or "picture"; without it "left" is taken for the picture's left, which is what LViT's
-annotation of QaTa-COV19 means by it.
+``side_convention`` may say "patient" or "picture"; without it "left" is taken for the picture's left, which is what
+LViT's annotation of QaTa-COV19 means by it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layout of MedCLIPSeg: ``Train_Folder/{img,label}`` and ``Prompts_Folder/Train_text.xlsx``, the same for Val and Test.
+"""The layout of MedCLIPSeg: ``Train_Folder/{img,label}`` and ``Prompts_Folder/Train_text.xlsx``; so for Val and Test.
 
 ``Prompts_Folder`` may hold further tables (parts of the training split, other wordings of the test split): the full
 ``..._text.xlsx`` is read, or ``..._text_original.xlsx``. Sides as in `tmca_core.data.layouts.lvit`.

@@ -1,0 +1,84 @@
+"""What napari shows of a scan lies where the file puts it; folders open, and one of several series is asked for."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pydicom.data
+import pytest
+from qtpy.QtWidgets import QInputDialog
+
+from napari_tmca.layers import SCAN_KEY
+from napari_tmca.reader import get_reader
+from tmca_core.errors import ChoiceError
+
+OBLIQUE = np.array([[-0.67, 0.2, 0.1, 30], [0.2, 0.88, -0.3, -20], [0.06, 0.3, 2.9, 10], [0, 0, 0, 1.0]])
+AFFINES = {
+    "ras": np.diag([0.7, 0.9, 3.0, 1.0]),
+    "flipped": np.diag([-0.7, 0.9, -3.0, 1.0]),
+    "sagittal": np.array([[0, 0, 3.0, 0], [0.7, 0, 0, 0], [0, 0.9, 0, 0], [0, 0, 0, 1.0]]),
+    "oblique": OBLIQUE,
+}
+
+
+@pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
+def test_a_landmark_is_shown_where_the_file_puts_it(make_napari_viewer, tmp_path, affine):
+    landmarks = {(1, 2, 3): 100, (9, 7, 1): 200}
+    stored = np.zeros((12, 10, 6), np.int16)
+    for index, value in landmarks.items():
+        stored[index] = value
+    nib.save(nib.Nifti1Image(stored, affine), tmp_path / "scan.nii.gz")
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(tmp_path / "scan.nii.gz", plugin="napari-tmca")
+    scan = layer.metadata[SCAN_KEY]
+    shown = {}
+    for index, value in landmarks.items():
+        (where,) = np.argwhere(layer.data == value)
+        ras = (affine @ [*index, 1])[:3]
+        np.testing.assert_allclose((scan.affine_ras @ [*where, 1])[:3], ras, atol=1e-4)
+        shown[value] = np.array(layer.data_to_world(where)), ras
+        viewer.dims.set_point(0, layer.data_to_world(where)[0])
+        assert layer.get_value(layer.data_to_world(where), world=True) == value
+    steps = np.linalg.norm(scan.affine_ras[:3, :3], axis=0)
+    np.testing.assert_allclose(layer.scale, steps, rtol=1e-5)
+    (one, one_ras), (other, other_ras) = shown.values()
+    # Right of the patient at the left, front at the top, feet first; for an oblique scan as nearly as it can be.
+    along = scan.affine_ras[:3, :3] / steps
+    np.testing.assert_allclose(other - one, np.linalg.solve(along, other_ras - one_ras), atol=1e-4)
+    assert [int(np.argmax(np.abs(along[:, axis]))) for axis in range(3)] == [2, 1, 0]
+    assert along[2, 0] > 0 > max(along[1, 1], along[0, 2])
+
+
+@pytest.fixture
+def disc(tmp_path):
+    """Make a folder with two series of one image each, copied from pydicom's files, without suffixes."""
+    for name in ("CT_small.dcm", "MR_small.dcm"):
+        shutil.copy(pydicom.data.get_testdata_file(name), tmp_path / name.removesuffix(".dcm"))
+    return tmp_path
+
+
+def test_a_folder_of_several_series_asks_which(make_napari_viewer, disc, monkeypatch):
+    asked = []
+
+    def get_item(parent, title, label, lines, *_):
+        asked.extend(lines)
+        return lines[1], True
+
+    monkeypatch.setattr(QInputDialog, "getItem", get_item)
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(disc, plugin="napari-tmca")
+    assert layer.data.shape == (64, 64)
+    assert [line[:5] for line in asked] == ["1: CT", "2: MR"]
+
+
+def test_a_folder_without_dicom_is_left_to_others(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert get_reader(str(tmp_path)) is None
+
+
+def test_without_a_window_the_choice_is_an_error(disc, monkeypatch):
+    monkeypatch.setattr("napari_tmca.choose._can_ask", lambda: False)
+    with pytest.raises(ChoiceError, match="expected one series, got 2"):
+        get_reader(str(disc))(str(disc))
