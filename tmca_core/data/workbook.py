@@ -90,7 +90,7 @@ def _refuse_unsafe(path: Path) -> None:
         for member in archive.infolist():
             if member.filename.endswith((".xml", ".rels")) and any(word in archive.read(member) for word in _FORBIDDEN):
                 raise DatasetError(
-                    f"{path}: expected a workbook, and {member.filename} in it declares entities.",
+                    f"{path}: expected a workbook; {member.filename} declares entities.",
                     hint="Do not trust this file; save the texts in a new one.",
                 )
 
