@@ -1,11 +1,8 @@
 """The layout of one table: ``cases.csv`` with a row per case, and the files it points at.
 
 Needed columns: ``id, image, mask, text, split``. Known columns: ``target, patient, side_convention, text_origin``.
-Paths are relative to the folder. One image may stand in several rows, one per target; an empty ``mask`` cell says that nobody
-drew a reference. Other columns are left alone.
-
-Where the folder has several targets, a report alone does not say which of them is meant: every case then carries the
-instruction "Target: NAME.", which goes before its report. A target called "none" is no target.
+Paths are relative to the folder. One image may stand in several rows, one per target; an empty ``mask`` cell says that
+nobody drew a reference. Other columns are left alone.
 """
 
 from __future__ import annotations
