@@ -6,7 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tmca_core.errors import ReportError
-from tmca_core.report.facts import findings_in
+from tmca_core.report.facts import Context, findings_in
 from tmca_core.report.negation import is_negated
 from tmca_core.report.rules import load_rules
 from tmca_core.report.sentences import Span, split_sentences
@@ -15,6 +15,8 @@ from tmca_core.study import Report, Sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tmca_core.study import Finding
 
 MAX_BYTES = 5_000_000
 LONG_REPORT_WORDS = 2_000
@@ -31,8 +33,13 @@ def parse_report(text: str) -> Report:
         As pasted; sides in the project's convention (the patient's, wherever the picture has a patient's side).
 
     """
-    sentences = tuple(_understand(text, span) for span in split_sentences(text))
-    return Report(text=text, sentences=sentences, notes=tuple(_notes(text, sentences)))
+    sentences, context = [], Context()
+    for span in split_sentences(text):
+        sentence = _understand(text, span, context)
+        if sentence.is_about_picture:
+            context = context.after(sentence.findings)
+        sentences.append(sentence)
+    return Report(text=text, sentences=tuple(sentences), notes=tuple(_notes(text, tuple(sentences))))
 
 
 def read_report(path: Path) -> str:
@@ -57,24 +64,35 @@ def read_report(path: Path) -> str:
     return text
 
 
-def _understand(text: str, span: Span) -> Sentence:
+def _understand(text: str, span: Span, context: Context) -> Sentence:
     words = text[span.start : span.end]
+    findings = findings_in(words, context)
     return Sentence(
         start=span.start,
         end=span.end,
         text=words,
         section=span.section,
         sides=named_sides(words),
-        is_negated=is_negated(words),
-        is_about_picture=_is_about_picture(words, span.section),
-        findings=findings_in(words),
+        is_negated=_is_negated(words, findings),
+        is_about_picture=_is_about_picture(words, span.section, findings),
+        findings=findings,
     )
 
 
-def _is_about_picture(words: str, section: str) -> bool:
+def _is_negated(words: str, findings: tuple[Finding, ...]) -> bool:
+    """Return whether a sentence denies all that it speaks of; words that mean nothing known decide by themselves."""
+    stated = [finding for finding in findings if finding.kind != "device"]
+    if not stated:
+        return is_negated(words)
+    return all(finding.certainty == "denied" or finding.certainty == "past" for finding in stated)
+
+
+def _is_about_picture(words: str, section: str, findings: tuple[Finding, ...]) -> bool:
     rules = load_rules()
     if section:
         return section.lower() in rules.headings_about_picture
+    if any(finding.kind == "opacity" and finding.places for finding in findings):
+        return True
     return bool(rules.findings.search(words)) or not rules.patient_cues.search(words)
 
 
