@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _APART = (
     (re.compile(r";|\.\s"), 25.0),
     (re.compile(r"\b(?:but|however|while|whereas|although|though|yet|which|where)\b", re.IGNORECASE), 20.0),
-    (re.compile(r",|\bwith\b", re.IGNORECASE), 6.0),
+    (re.compile(r"\bwith\b", re.IGNORECASE), 12.0),
+    (re.compile(r","), 6.0),
     (re.compile(r"\b(?:and|plus)\b|[&+:]|\s[-\u2013]\s", re.IGNORECASE), 3.0),
 )
 _PER_CHARACTER = 0.05
@@ -78,9 +79,8 @@ def _cost(
         towards = [s for s in stated if _in_same_segment(text, s, mention)]
         has_before = any(s.end <= mention.start for s in towards)
         has_after = any(s.start >= mention.end for s in towards)
-        if is_behind and has_before and not (mention.before and not mention.after):
-            cost += _WRONG_SIDE
-        if not is_behind and mention.before and has_after:
+        stands_before = mention.before and (has_after or not mention.after)
+        if (is_behind and has_before and not stands_before) or (not is_behind and has_after and stands_before):
             cost += _WRONG_SIDE
     return cost
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tmca_core.report.belonging import assign_places
 from tmca_core.report.mentions import Mention, mentions_in, normal_structures_in, prepare
 from tmca_core.report.places import join_places, places_in
-from tmca_core.report.rules import SIDES, load_rules
+from tmca_core.report.rules import SIDES, ZONES, load_rules
 from tmca_core.study import Finding, Place
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_facts(report: Report) -> Facts:
     A place said in one sentence and made more precise in another is one place. A doubt or a denial without a place adds
     nothing beside the same finding affirmed ("consolidation, suspicious for pneumonia").
     """
-    return _merge(finding for s in report.sentences if s.is_about_picture for finding in s.findings)
+    return _without_spared(_merge(finding for s in report.sentences if s.is_about_picture for finding in s.findings))
 
 
 def states_opacity_alone(facts: Facts) -> bool:
@@ -84,7 +84,8 @@ def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding,
     text = prepare(sentence)
     mentions = mentions_in(text)
     stated = places_in(text, context.side)
-    if context.has_opacity and stated and _only_goes_on(text, mentions):
+    if context.has_opacity and _only_goes_on(text, mentions):
+        stated = [place for place in stated if place.place.zones]
         mentions = [Mention("opacity", "affirmed", 0, 0, "vague")]
     places = assign_places(text, stated, mentions, context.side)
     lungs = {mention: _joined(found) for mention, found in places.items()}
@@ -135,6 +136,24 @@ def _merge(findings: Iterable[Finding]) -> Facts:
     affirmed = {kind for kind, certainty in groups if certainty == "affirmed"}
     merged = [_merge_group(kind, certainty, group) for (kind, certainty), group in groups.items()]
     return frozenset(f for f in merged if f.certainty == "affirmed" or f.places or f.kind not in affirmed)
+
+
+def _without_spared(facts: Facts) -> Facts:
+    """Take the zones that are clear out of a lung that is said to be affected, all or somewhere."""
+    clear: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for place in (place for f in facts if f.kind == "opacity" and f.certainty == "denied" for place in f.places):
+        clear[place.side] |= place.zones
+    return frozenset(
+        replace(f, places=frozenset(_spared(place, clear[place.side]) for place in f.places))
+        if f.kind == "opacity" and f.certainty in ("affirmed", "uncertain")
+        else f
+        for f in facts
+    )
+
+
+def _spared(place: Place, clear: frozenset[str]) -> Place:
+    every = frozenset(ZONES)
+    return Place(place.side, every - clear) if clear and clear < every and place.zones in (frozenset(), every) else place
 
 
 def _merge_group(kind: str, certainty: Certainty, group: Sequence[Finding]) -> Finding:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # How far before a finding "old" or "previous" may stand.
 _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
+_GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|isn't|aren't)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
 
 
@@ -63,7 +64,30 @@ def prepare(sentence: str) -> str:
         text = pattern.sub(lambda m, z=zone: m.group()[: m.start(1) - m.start()] + z.ljust(len(m.group(1))), text)  # type: ignore[misc]
     for pattern in rules.beside_structure:
         text = pattern.sub(_blank_first_group, text)
+    return _part_what_is_clear(text)
+
+
+def _part_what_is_clear(text: str) -> str:
+    """Return a text in which a semicolon parts "consolidation in the mid zone, right apex clear"."""
+    rules = load_rules()
+    for cue in rules.clear_after.finditer(text):
+        comma = _last_comma(text, cue.start())
+        while comma > 0 and _GOES_ON_BEFORE_COMMA.search(text, 0, comma):
+            comma = _last_comma(text, comma)
+        if comma > 0 and rules.places.search(text, comma, cue.start()) and _states_opacity(text[:comma]):
+            text = f"{text[:comma]};{text[comma + 1 :]}"
     return text
+
+
+def _last_comma(text: str, end: int) -> int:
+    return max(text.rfind(mark, 0, end) for mark in ",(")
+
+
+def _states_opacity(text: str) -> bool:
+    rules = load_rules()
+    return any(rules.kind_of.get(_key(m.group())) == "opacity" for m in rules.kinds.finditer(text)) or bool(
+        rules.vague.search(text)
+    )
 
 
 def mentions_in(text: str) -> list[Mention]:

@@ -22,6 +22,7 @@ _NOUN = re.compile(r"\b(?:(?:lung|zone|lobe|field|region|third|portion|part|side
 _ARTICLE = re.compile(r"\bthe\b", re.IGNORECASE)
 # A conjunction after a noun of place parts two places.
 _PARTS = 3.0
+_EXTENDS = 0.9
 _BREAK = re.compile(r"[,;.:]|\b(?:and|but|while|whereas|with)\b", re.IGNORECASE)
 
 
@@ -89,7 +90,9 @@ def places_in(text: str, side: str = "") -> list[StatedPlace]:
         The one side that the sentences before speak of, "" for none: what "contralateral" is opposite to.
 
     """
-    units = [unit for group in _groups(text, side) for unit in _resolve(text, group)]
+    units: list[_Unit] = []
+    for group in _groups(text, side):
+        units += _resolve(text, group, next((unit for unit in reversed(units) if unit.sides), None))
     return [
         StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole)
         for unit in _with_sides(text, units)
@@ -129,10 +132,14 @@ def _goes_on(text: str, group: Sequence[_Word], word: _Word) -> bool:
     return not is_complete and bool(load_rules().glue.fullmatch(text, group[-1].end, word.start))
 
 
-def _resolve(text: str, group: Sequence[_Word]) -> list[_Unit]:
+def _resolve(text: str, group: Sequence[_Word], before: _Unit | None) -> list[_Unit]:
+    """Return the sides of a group with their zones; ``before`` is what was last said of a side before it."""
     runs = _side_runs(text, group)
     if not runs:
         return [_unit(text, [], group)]
+    goes_on = _end_of_what_goes_on(text, group, group.index(runs[0][0]), before)
+    if goes_on:
+        return [_unit(text, [], group[:goes_on]), *_resolve(text, group[goes_on:], None)]
     first_of_run = [group.index(run[0]) for run in runs]
     after_run = [group.index(run[-1]) + 1 for run in runs]
     cuts = [0]
@@ -146,13 +153,29 @@ def _resolve(text: str, group: Sequence[_Word]) -> list[_Unit]:
     ]
 
 
+def _end_of_what_goes_on(text: str, group: Sequence[_Word], first_side: int, before: _Unit | None) -> int:
+    """Return how many zones at the start of a group are of the lung before it, and not of the side behind them.
+
+    "The left lung is hazy in the upper zone and base, and the right mid zone".
+    """
+    if before is None or not first_side:
+        return 0
+    has_own_zones = len(group) > first_side + 1
+    if before.zones and not has_own_zones:
+        return 0
+    scores = [_parting(text, group[i - 1], group[i]) for i in range(1, first_side + 1)]
+    best = max(scores)
+    return 1 + max(i for i, score in enumerate(scores) if score == best) if best >= (3.0 if before.zones else 1.0) else 0
+
+
 def _side_runs(text: str, group: Sequence[_Word]) -> list[list[_Word]]:
     """Return sides that share their zones: "left and right", and no "left lung and right"."""
     runs: list[list[_Word]] = []
     for before, word in zip([None, *group], group, strict=False):
         if not word.sides:
             continue
-        if before is not None and before.sides and _parting(text, before, word) < _PARTS:
+        is_near = before is not None and before.sides and _parting(text, before, word) < _PARTS
+        if before is not None and is_near and not _REACHES.search(text[before.end : word.start]):
             runs[-1].append(word)
         else:
             runs.append([word])
@@ -173,10 +196,8 @@ def _parting(text: str, before: _Word, after: _Word) -> float:
     """Return how clearly the words between two words of place part them; 0 where they belong together."""
     between = text[before.end : after.start]
     conjunctions = len(_CONJUNCTION.findall(between)) + (1 if "/" in between else 0)
-    if _REACHES.search(between):
-        return _PARTS
     if not conjunctions:
-        return 0.0
+        return _EXTENDS if _REACHES.search(between) else 0.0
     begins_anew = 0.5 if _ARTICLE.search(between) else 0.0
     return conjunctions + begins_anew + (_PARTS - 1.0 if _NOUN.search(between) else 0.0)
 

@@ -130,7 +130,7 @@ def _alternatives(words: Iterable[str]) -> str:
 # "Both" tells of lungs, and of no opacities: "both at the right base".
 _NO_SIDES_AFTER_BOTH = (
     r"(?!\s+(?:at|in|on|are|were|is|within|being|lie|lying|located|involving|affecting|these|of\s+(?:them|these|which)|"
-    r"opacit\w+|areas?|patch\w*|foci|lesions?|consolidations?|infiltrates?|shadows?|right|left)\b)"
+    r"(?:the\s+)?(?:apex|base)\s+and|[^.;,]{0,40}\bof\s+the\s+(?:left|right)|opacit\w+|areas?|patch\w*|foci|lesions?|consolidations?|infiltrates?|shadows?|right|left)\b)"
 )
 # "All" is a zone only of something: "four areas in all" has none.
 _WHOLE_OF = (
