@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _APART = (
     (re.compile(r";|\.\s"), 25.0),
     (re.compile(r"\b(?:but|however|while|whereas|although|though|yet|which|where)\b", re.IGNORECASE), 20.0),
-    (re.compile(r"\bwith\b", re.IGNORECASE), 12.0),
+    (re.compile(r"\bwith\b", re.IGNORECASE), 20.0),
     (re.compile(r","), 6.0),
     (re.compile(r"\b(?:and|plus)\b|[&+:]|\s[-\u2013]\s", re.IGNORECASE), 3.0),
 )
+# "Consolidation in the apex sparing the mid zone, and at the base" goes back to the consolidation.
+_ANEW = re.compile(r"\band\s+(?:also\s+)?(?:in|at|within|over|of|involving)\b", re.IGNORECASE)
 _PER_CHARACTER = 0.05
 _PER_FINDING_BETWEEN = 8.0
 _WRONG_SIDE = 30.0
@@ -81,6 +83,8 @@ def _cost(
         has_after = any(s.start >= mention.end for s in towards)
         stands_before = mention.before and (has_after or not mention.after)
         if (is_behind and has_before and not stands_before) or (not is_behind and has_after and stands_before):
+            cost += _WRONG_SIDE
+        elif is_behind and _ANEW.search(between):
             cost += _WRONG_SIDE
     return cost
 

@@ -88,7 +88,7 @@ def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding,
         stated = [place for place in stated if place.place.zones]
         mentions = [Mention("opacity", "affirmed", 0, 0, "vague")]
     places = assign_places(text, stated, mentions, context.side)
-    lungs = {mention: _joined(found) for mention, found in places.items()}
+    lungs = {mention: join_places(found) for mention, found in places.items()}
     kept = [m for m in dict.fromkeys([*mentions, *lungs]) if m.manner == "named" or _says_something(m, lungs.get(m))]
     kept += normal_structures_in(text, kept)
     if not kept:
@@ -110,11 +110,8 @@ def _only_goes_on(text: str, mentions: Sequence[Mention]) -> bool:
 
 def _says_something(mention: Mention, places: frozenset[Place] | None) -> bool:
     """Return whether a word that is no finding by itself is one here: a lung or a zone was said of it."""
-    return bool(places) and any(place.side or place.zones for place in places or ())
-
-
-def _joined(places: Sequence[Place]) -> frozenset[Place]:
-    return join_places(places)
+    is_now = mention.manner != "clear" or mention.certainty == "denied"
+    return is_now and any(place.side or place.zones for place in places or ())
 
 
 def _as_sure_as_the_surest(findings: Iterable[Finding]) -> list[Finding]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
 _GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
+_TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|isn't|aren't)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
 
 
@@ -34,6 +35,7 @@ class Mention:
     manner : {"named", "vague", "clear"}
         "named" states its finding by itself ("consolidation"), "vague" only of a lung ("affected"), and "clear" says
         that a place is free of opacity.
+        What was clear and is said to have been so has the certainty "past".
     before : bool
         Whether it stands before its place ("sparing of the apex"), for "clear".
     after : bool
@@ -62,6 +64,7 @@ def prepare(sentence: str) -> str:
     text = rules.meanings.sub(lambda m: rules.meaning_of[_key(m.group())].ljust(len(m.group())), text)
     for pattern, zone in rules.landmarks:
         text = pattern.sub(lambda m, z=zone: m.group()[: m.start(1) - m.start()] + z.ljust(len(m.group(1))), text)  # type: ignore[misc]
+    text = rules.structures.sub(lambda m: _blank(m) if rules.places.search(m.group()) else m.group(), text)
     for pattern in rules.beside_structure:
         text = pattern.sub(_blank_first_group, text)
     return _part_what_is_clear(text)
@@ -74,7 +77,8 @@ def _part_what_is_clear(text: str) -> str:
         comma = _last_comma(text, cue.start())
         while comma > 0 and _GOES_ON_BEFORE_COMMA.search(text, 0, comma):
             comma = _last_comma(text, comma)
-        if comma > 0 and rules.places.search(text, comma, cue.start()) and _states_opacity(text[:comma]):
+        is_own = not _TURN.search(text, max(comma, 0), cue.start())
+        if comma > 0 and is_own and rules.places.search(text, comma, cue.start()) and _states_opacity(text[:comma]):
             text = f"{text[:comma]};{text[comma + 1 :]}"
     return text
 
@@ -93,8 +97,13 @@ def _states_opacity(text: str) -> bool:
 def mentions_in(text: str) -> list[Mention]:
     """Return what a prepared sentence mentions, in the order of the text."""
     rules, clauses = load_rules(), clauses_of(text)
+    is_of_lungs = not rules.other_organs.search(text)
     named = [(m.start(), m.end(), rules.kind_of[_key(m.group())]) for m in rules.kinds.finditer(text)]
-    vague = [(m.start(), m.end(), "opacity") for m in rules.vague.finditer(text) if _is_opacity(text, m, named)]
+    vague = [
+        (m.start(), m.end(), "opacity")
+        for m in rules.vague.finditer(text)
+        if is_of_lungs and _is_opacity(text, m, named)
+    ]
     spans = sorted([*named, *vague])
     found = [
         Mention(
@@ -102,7 +111,7 @@ def mentions_in(text: str) -> list[Mention]:
         )
         for i, (start, end, kind) in enumerate(spans)
     ]
-    return sorted([*found, *_clear(text, spans)], key=lambda mention: mention.start)
+    return sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
 
 
 def normal_structures_in(text: str, mentions: Sequence[Mention]) -> list[Mention]:
@@ -135,10 +144,15 @@ def _clear(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Mention]:
             {span} if any(a[0] == span[0] for a in after) else set()
         )
     return [
-        Mention("opacity", "denied", a, b, "clear", (a, b) in before, (a, b) in after)
+        Mention("opacity", _when_clear(text, a), a, b, "clear", (a, b) in before, (a, b) in after)
         for a, b in sorted(before | after)
         if not any(s < b and a < e for s, e, _ in spans) and not _NOT.search(text, max(0, a - 40), a)
     ]
+
+
+def _when_clear(text: str, position: int) -> Certainty:
+    start = max(text.rfind(mark, 0, position) for mark in ",;.") + 1
+    return "past" if load_rules().clear_in_past.search(text, start, position) else "denied"
 
 
 def _certainty(

@@ -174,12 +174,18 @@ def _side_runs(text: str, group: Sequence[_Word]) -> list[list[_Word]]:
     for before, word in zip([None, *group], group, strict=False):
         if not word.sides:
             continue
-        is_near = before is not None and before.sides and _parting(text, before, word) < _PARTS
-        if before is not None and is_near and not _REACHES.search(text[before.end : word.start]):
+        if before is not None and _are_listed(text, before, word):
             runs[-1].append(word)
         else:
             runs.append([word])
     return runs
+
+
+def _are_listed(text: str, before: _Word, word: _Word) -> bool:
+    """Return whether two sides share their zones."""
+    if len(before.sides) != 1 or len(word.sides) != 1 or _REACHES.search(text[before.end : word.start]):
+        return before.sides == word.sides
+    return _parting(text, before, word) < _PARTS
 
 
 def _cut(text: str, group: Sequence[_Word], first: int, last: int, *, needs_zone: bool) -> int:

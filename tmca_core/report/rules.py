@@ -41,6 +41,7 @@ class Rules:
     structures: re.Pattern[str]
     beside_structure: tuple[re.Pattern[str], ...]
     vague: re.Pattern[str]
+    other_organs: re.Pattern[str]
     not_vague: re.Pattern[str]
     clear_after: re.Pattern[str]
     clear_before: re.Pattern[str]
@@ -53,6 +54,7 @@ class Rules:
     past_before: re.Pattern[str]
     past_after: re.Pattern[str]
     still_there: re.Pattern[str]
+    clear_in_past: re.Pattern[str]
     counts: re.Pattern[str]
     count_words: dict[str, int]
     denied_before: re.Pattern[str]
@@ -97,6 +99,7 @@ def load_rules() -> Rules:
         structures=_words(structures),
         beside_structure=_beside_structure(structures),
         vague=_words(vague["words"]),
+        other_organs=_words(vague["never_with"]),
         not_vague=re.compile(rf"(?<!\w)(?:{_alternatives(vague['not_after'])})[ \t\n-]+(?:\w+[ \t\n]+)?\Z", re.IGNORECASE),
         clear_after=_words(clear["after"]),
         clear_before=_words(clear["before"]),
@@ -108,6 +111,7 @@ def load_rules() -> Rules:
         uncertain_after=_words(certainty["uncertain_after"]),
         past_before=_words(certainty["past_before"]),
         past_after=_words(certainty["past_after"]),
+        clear_in_past=_words(certainty["clear_in_past"]),
         still_there=_words(certainty["still_there"]),
         counts=_count_pattern(counting),
         count_words=counting["words"],
@@ -136,6 +140,11 @@ _NO_SIDES_AFTER_BOTH = (
 _WHOLE_OF = (
     r"(?=\s+(?:of\s+)?(?:the\s+|its\s+)?(?:both\s+)?(?:\w+\s+)?(?:left|right|lungs?|zones?|lobes?|fields?|hemithorax|l|r)\b)"
 )
+# The hilum is a structure, what is about it a zone.
+_ABOUT_HILUM = r"(?=\s+(?:region|zone|area|level|field|opac|consol|infiltr|shadowing|haz|dens|patch|to)\w*)"
+# "Completely resolved" says nothing of where.
+_DEGREES = ("complete", "completely", "fully", "total", "totally", "entirely", "wholly")
+_NOT_OF_DEGREE = r"(?!\s+(?:resol|clear|normal|spared|aerated|free|regress|remission|unremarkable)\w*)"
 # One letter is a side only as a capital, and is none behind a number ("5 L oxygen").
 _LETTERS = r"(?-i:(?<!\w)(?<!\d\s)[LR](?![\w'%]))"
 _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
@@ -143,8 +152,8 @@ _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
 
 def _place_pattern(zones: dict[str, list[str]], sides: dict[str, list[str]]) -> re.Pattern[str]:
     terms = {term for terms in (*zones.values(), *(sides[s] for s in (*SIDES, BOTH, "opposite", "same"))) for term in terms}
-    rest = _alternatives(terms - {"both", "all"})
-    guarded = rf"both(?!\w){_NO_SIDES_AFTER_BOTH}|all(?!\w){_WHOLE_OF}|{_LETTERS}"
+    rest = _alternatives(terms - {"both", "all", "hilar", *_DEGREES})
+    guarded = rf"(?:{_alternatives(_DEGREES)})(?!\w){_NOT_OF_DEGREE}|hilar(?!\w){_ABOUT_HILUM}|both(?!\w){_NO_SIDES_AFTER_BOTH}|all(?!\w){_WHOLE_OF}|{_LETTERS}"
     return re.compile(rf"(?<!\w)(?:{rest}|{guarded})(?!\w)", re.IGNORECASE)
 
 
@@ -158,7 +167,7 @@ def _landmark(table: dict[str, list[str]], zone: str) -> tuple[re.Pattern[str], 
 def _beside_structure(structures: list[str]) -> tuple[re.Pattern[str], ...]:
     """Return patterns whose group 1 is a side or zone of a structure: "left hemidiaphragm", "apex of the heart"."""
     named, no_link = _alternatives(structures), r"(?!(?:and|or|with|lung|lungs|zone|zones|lobe|is|are|no|without)\b)"
-    where = rf"(?:{_SIDE_WORDS}|upper|lower|mid|middle|superior|inferior|central|diffuse|apex|apices|base|bases)"
+    where = rf"(?:{_SIDE_WORDS}|upper|lower|mid|middle|superior|inferior|diffuse|apex|apices|base|bases)"
     lung = r"(?!(?:[ \t\n]+\w+)?[ \t\n]+(?:lung|zone|lobe|base|apex|field|mid|upper|lower|middle)s?\b)"
     return (
         re.compile(
