@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tmca_core.report.mentions import Mention
-from tmca_core.report.rules import SIDES, load_rules
+from tmca_core.report.rules import BOTH, SIDES, ZONES, load_rules
 from tmca_core.study import Place
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ _APART = (
 )
 # "Consolidation in the apex sparing the mid zone, and at the base" goes back to the consolidation.
 _ANEW = re.compile(r"\band\s+(?:also\s+)?(?:in|at|within|over|of|involving)\b", re.IGNORECASE)
+_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
+_ONLY_REACH = 6
 _PER_CHARACTER = 0.05
 _PER_FINDING_BETWEEN = 8.0
 _WRONG_SIDE = 30.0
 _SEGMENT_END = re.compile(r"[,;]|\.\s|\b(?:but|while|whereas|with)\b", re.IGNORECASE)
 _EXCEPTION_END = re.compile(r"[,;.]|\b(?:is|are|was|were|shows?|appears?|looks?|involved|affected|has|have)\b", re.IGNORECASE)
-_LISTED = re.compile(r"(?:[\s,/&+]|\b(?:and|with|or|plus)\b|\b(?:small|associated|mild|some|minor|minimal)\b)*", re.IGNORECASE)
+_LISTED = re.compile(r"(?:[\s,/&+-]|\b(?:and|with|or|plus)\b|\b(?:small|associated|mild|some|minor|minimal)\b)*", re.IGNORECASE)
 
 
 def assign_places(
@@ -57,8 +59,14 @@ def assign_places(
         if owner is not None:
             owners[owner].append(place)
     _share(text, owners, mentions)
-    has_exception = bool(excepted)
+    has_exception = bool(excepted) or any(m.manner == "clear" and _ONLY.search(text, *_segment(text, m)) for m in owners)
+    names_side = bool(side) or any(place.place.side for place in stated)
+    side = side if names_side else BOTH
     return {m: [p for s in found for p in _places(text, s, m, side, has_exception)] for m, found in owners.items()}
+
+
+def _segment(text: str, mention: Mention) -> tuple[int, int]:
+    return max(text.rfind(mark, 0, mention.start) for mark in ",;.") + 1, mention.end + _ONLY_REACH
 
 
 def _owner(
@@ -112,9 +120,11 @@ def _exceptions(
 
 def _share(text: str, owners: dict[Mention, list[StatedPlace]], mentions: Sequence[Mention]) -> None:
     """Give an opacity without a place that of the finding it is listed with: "consolidation and effusion on the left"."""
-    for mention, listed in zip(mentions, mentions[1:], strict=False):
-        if mention.kind == "opacity" and mention.manner == "named" and mention not in owners and listed in owners:
-            if listed.manner == "named" and _LISTED.fullmatch(text, mention.end, listed.start):
+    for first, second in zip(mentions, mentions[1:], strict=False):
+        if first.manner != "named" or second.manner != "named" or not _LISTED.fullmatch(text, first.end, second.start):
+            continue
+        for mention, listed in ((first, second), (second, first)):
+            if mention.kind == "opacity" and mention not in owners and listed in owners:
                 owners[mention] = list(owners[listed])
 
 
@@ -124,13 +134,19 @@ def _places(text: str, stated: StatedPlace, mention: Mention, side: str, has_exc
         return [place]
     if not mention.is_there and not place.zones and (has_exception or _is_rest(text, stated, mention)):
         return []
-    if place.side or (mention.manner == "named" and not stated.is_plural and not stated.is_whole):
+    if mention.is_there and has_exception and not place.zones:
+        place = Place(place.side, frozenset(ZONES))
+    if place.side:
         return [place]
-    if stated.is_whole and has_exception and mention.is_there:
+    if stated.is_plural and mention.certainty != "denied":
         return [Place(lung, place.zones) for lung in SIDES]
-    if stated.is_plural:
-        return [Place(lung, place.zones) for lung in SIDES] if mention.is_there or mention.manner == "clear" else [place]
-    return [Place(side, place.zones)] if mention.manner != "named" else [place]
+    if stated.is_plural and mention.manner == "clear":
+        return [Place(lung, place.zones) for lung in SIDES]
+    if stated.is_whole and mention.is_there and (has_exception or side == BOTH):
+        return [Place(lung, place.zones) for lung in SIDES]
+    if side in SIDES and (mention.manner != "named" or stated.is_whole):
+        return [Place(side, place.zones)]
+    return [place]
 
 
 def _is_rest(text: str, stated: StatedPlace, mention: Mention) -> bool:

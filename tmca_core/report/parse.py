@@ -14,6 +14,7 @@ from tmca_core.report.sides import named_sides
 from tmca_core.study import Report, Sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tmca_core.study import Finding
@@ -33,13 +34,23 @@ def parse_report(text: str) -> Report:
         As pasted; sides in the project's convention (the patient's, wherever the picture has a patient's side).
 
     """
-    sentences, context = [], Context()
-    for span in split_sentences(text):
+    spans = list(split_sentences(text))
+    sentences = _understood(text, spans, Context())
+    first = next((i for i, s in enumerate(sentences) if s.is_about_picture and Context().after(s.findings).has_opacity), 0)
+    if first:  # "Right: base. Left: apex. All consolidated." names the places before what is there
+        sentences[:first] = _understood(text, spans[:first], Context(has_opacity=True))
+    return Report(text=text, sentences=tuple(sentences), notes=tuple(_notes(text, tuple(sentences))))
+
+
+def _understood(text: str, spans: Sequence[Span], context: Context) -> list[Sentence]:
+    """Return what is understood of sentences, each behind those before it."""
+    sentences = []
+    for span in spans:
         sentence = _understand(text, span, context)
         if sentence.is_about_picture:
             context = context.after(sentence.findings)
         sentences.append(sentence)
-    return Report(text=text, sentences=tuple(sentences), notes=tuple(_notes(text, tuple(sentences))))
+    return sentences
 
 
 def read_report(path: Path) -> str:

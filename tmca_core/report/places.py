@@ -36,7 +36,7 @@ class StatedPlace:
     is_plural: bool = False
     """Whether it is one zone of several lungs ("bases"): without a side, one of each lung."""
     is_whole: bool = False
-    """Whether it is all of a lung, in words that name no zone."""
+    """Whether it is all of a lung, in words that name no zone, and leave no doubt ("diffuse" does)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def places_in(text: str, side: str = "") -> list[StatedPlace]:
     for group in _groups(text, side):
         units += _resolve(text, group, next((unit for unit in reversed(units) if unit.sides), None))
     return [
-        StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole)
+        StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole and not unit.is_loose)
         for unit in _with_sides(text, units)
         for side in sorted(unit.sides) or [""]
     ]
@@ -121,8 +121,6 @@ def _word(match: re.Match[str], side: str) -> _Word:
         sides = frozenset(SIDES) - {side}
     elif side in SIDES and term in rules.same:
         sides = frozenset({side})
-    elif term == "retrocardiac" and side in SIDES:
-        sides = frozenset()
     zones = rules.zones_of.get(term, frozenset())
     return _Word(sides, zones, match.start(), match.end(), term in rules.whole, term in rules.loose)
 
