@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # A distance from a landmark is no size.
 _SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:[.,]\d)?)\s*(mm|cm)\b(?!\s*(?:above|below|from))", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
 _LARGEST_SIZE_MM = 400.0
 
 
@@ -104,8 +105,9 @@ def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding,
 def _only_goes_on(text: str, mentions: Sequence[Mention]) -> bool:
     """Return whether a sentence says of its places nothing but that the finding before is there too."""
     rules = load_rules()
-    said = mentions or rules.structures.search(text) or rules.patient_cues.search(text) or rules.rest.search(text)
-    return not said and not rules.denied_before.search(text)
+    if mentions or rules.patient_cues.search(text) or rules.denied_before.search(text):
+        return False
+    return all(word in rules.going_on for word in _WORD.findall(rules.places.sub(" ", text).lower()))
 
 
 def _says_something(mention: Mention, places: frozenset[Place] | None) -> bool:

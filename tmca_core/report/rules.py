@@ -46,6 +46,7 @@ class Rules:
     clear_after: re.Pattern[str]
     clear_before: re.Pattern[str]
     excepts: re.Pattern[str]
+    going_on: frozenset[str]
     rest: re.Pattern[str]
     glue: re.Pattern[str]
     comparison: re.Pattern[str]
@@ -95,7 +96,7 @@ def load_rules() -> Rules:
         same=frozenset(sides["same"]),
         meanings=_words(term for terms in raw["means"].values() for term in terms),
         meaning_of={term: meaning for meaning, terms in raw["means"].items() for term in terms},
-        landmarks=tuple(_landmark(table, zone) for zone, table in raw["landmarks"].items()),
+        landmarks=tuple((_landmark(table), table["is"]) for table in raw["landmarks"].values()),
         structures=_words(structures),
         beside_structure=_beside_structure(structures),
         vague=_words(vague["words"]),
@@ -104,6 +105,7 @@ def load_rules() -> Rules:
         clear_after=_words(clear["after"]),
         clear_before=_words(clear["before"]),
         excepts=_words(clear["except"]),
+        going_on=frozenset(word for term in (*raw["going_on"]["words"], *glue) for word in term.split()),
         rest=_words(clear["rest"]),
         glue=re.compile(rf"(?:[\s,/&():+\u2013-]|(?<!\w)(?:{_alternatives(glue)})(?!\w))*", re.IGNORECASE),
         comparison=_words(raw["comparison"]["patterns"]),
@@ -157,11 +159,11 @@ def _place_pattern(zones: dict[str, list[str]], sides: dict[str, list[str]]) -> 
     return re.compile(rf"(?<!\w)(?:{rest}|{guarded})(?!\w)", re.IGNORECASE)
 
 
-def _landmark(table: dict[str, list[str]], zone: str) -> tuple[re.Pattern[str], str]:
+def _landmark(table: dict[str, Any]) -> re.Pattern[str]:
     """Return a pattern whose group 1 is what stands for the zone."""
     side = rf"(?:(?:the|its|each)[ \t\n]+)?(?:(?:{_SIDE_WORDS})[ \t\n]+)?"
     near, of = _alternatives(table["near"]), _alternatives(table["of"])
-    return re.compile(rf"(?<!\w)(?:{near})[ \t\n]+{side}({of})(?!\w)", re.IGNORECASE), zone
+    return re.compile(rf"(?<!\w)(?:{near})[ \t\n]+{side}({of})(?!\w)", re.IGNORECASE)
 
 
 def _beside_structure(structures: list[str]) -> tuple[re.Pattern[str], ...]:
