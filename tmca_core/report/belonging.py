@@ -31,8 +31,12 @@ _PER_CHARACTER = 0.05
 _PER_FINDING_BETWEEN = 8.0
 _WRONG_SIDE = 30.0
 _SEGMENT_END = re.compile(r"[,;]|\.\s|\b(?:but|while|whereas|with)\b", re.IGNORECASE)
-_EXCEPTION_END = re.compile(r"[,;.]|\b(?:is|are|was|were|shows?|appears?|looks?|involved|affected|has|have)\b", re.IGNORECASE)
-_LISTED = re.compile(r"(?:[\s,/&+-]|\b(?:and|with|or|plus)\b|\b(?:small|associated|mild|some|minor|minimal)\b)*", re.IGNORECASE)
+_EXCEPTION_END = re.compile(
+    r"[,;.]|\b(?:is|are|was|were|shows?|appears?|looks?|involved|affected|has|have)\b", re.IGNORECASE
+)
+_LISTED = re.compile(
+    r"(?:[\s,/&+-]|\b(?:and|with|or|plus)\b|\b(?:small|associated|mild|some|minor|minimal)\b)*", re.IGNORECASE
+)
 
 
 def assign_places(
@@ -59,7 +63,9 @@ def assign_places(
         if owner is not None:
             owners[owner].append(place)
     _share(text, owners, mentions)
-    has_exception = bool(excepted) or any(m.manner == "clear" and _ONLY.search(text, *_segment(text, m)) for m in owners)
+    has_exception = bool(excepted) or any(
+        m.manner == "clear" and _ONLY.search(text, *_segment(text, m)) for m in owners
+    )
     names_side = bool(side) or any(place.place.side for place in stated)
     side = side if names_side else BOTH
     return {m: [p for s in found for p in _places(text, s, m, side, has_exception)] for m, found in owners.items()}
@@ -69,9 +75,7 @@ def _segment(text: str, mention: Mention) -> tuple[int, int]:
     return max(text.rfind(mark, 0, mention.start) for mark in ",;.") + 1, mention.end + _ONLY_REACH
 
 
-def _owner(
-    text: str, place: StatedPlace, stated: Sequence[StatedPlace], mentions: Sequence[Mention]
-) -> Mention | None:
+def _owner(text: str, place: StatedPlace, stated: Sequence[StatedPlace], mentions: Sequence[Mention]) -> Mention | None:
     costs = [_cost(text, place, mention, stated, mentions) for mention in mentions]
     return mentions[costs.index(min(costs))] if costs else None
 

@@ -152,7 +152,9 @@ def _without_spared(facts: Facts) -> Facts:
 
 def _spared(place: Place, clear: frozenset[str]) -> Place:
     every = frozenset(ZONES)
-    return Place(place.side, every - clear) if clear and clear < every and place.zones in (frozenset(), every) else place
+    return (
+        Place(place.side, every - clear) if clear and clear < every and place.zones in (frozenset(), every) else place
+    )
 
 
 def _merge_group(kind: str, certainty: Certainty, group: Sequence[Finding]) -> Finding:

@@ -130,7 +130,9 @@ def normal_structures_in(text: str, mentions: Sequence[Mention]) -> list[Mention
 def _is_opacity(text: str, match: re.Match[str], named: Sequence[tuple[int, int, str]]) -> bool:
     """Return whether a vague word can mean an opacity: no other finding, and none of its words, before it."""
     start, end = match.span()
-    if any(a < end and start < b for a, b, _ in named) or load_rules().not_vague.search(text, max(0, start - 40), start):
+    if any(a < end and start < b for a, b, _ in named) or load_rules().not_vague.search(
+        text, max(0, start - 40), start
+    ):
         return False
     return not any(kind != "opacity" and b <= start and len(text[b:start].split()) <= 1 for _, b, kind in named)
 

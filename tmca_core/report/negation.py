@@ -37,9 +37,7 @@ def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]], reac
     start, end = next((a, b) for a, b in clauses if a <= position < b)
     if rules.denied_after.search(text, position, end if reach is None else reach):
         return True
-    return any(
-        _reaches(text, cue, position, end) for cue in rules.denied_before.finditer(text, start, position)
-    )
+    return any(_reaches(text, cue, position, end) for cue in rules.denied_before.finditer(text, start, position))
 
 
 def _reaches(text: str, cue: re.Match[str], position: int, end: int) -> bool:

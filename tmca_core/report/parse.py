@@ -36,7 +36,9 @@ def parse_report(text: str) -> Report:
     """
     spans = list(split_sentences(text))
     sentences = _understood(text, spans, Context())
-    first = next((i for i, s in enumerate(sentences) if s.is_about_picture and Context().after(s.findings).has_opacity), 0)
+    first = next(
+        (i for i, s in enumerate(sentences) if s.is_about_picture and Context().after(s.findings).has_opacity), 0
+    )
     if first:  # "Right: base. Left: apex. All consolidated." names the places before what is there
         sentences[:first] = _understood(text, spans[:first], Context(has_opacity=True))
     return Report(text=text, sentences=tuple(sentences), notes=tuple(_notes(text, tuple(sentences))))

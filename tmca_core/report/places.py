@@ -156,14 +156,19 @@ def _end_of_what_goes_on(text: str, group: Sequence[_Word], first_side: int, bef
 
     "The left lung is hazy in the upper zone and base, and the right mid zone".
     """
+    has_own_zones = len(group) > first_side + 1
+    if before is None and first_side and has_own_zones:  # "the bases and the right apex"
+        is_plural = _unit(text, [], group[:first_side]).is_plural
+        return first_side if is_plural and _parting(text, group[first_side - 1], group[first_side]) else 0
     if before is None or not first_side:
         return 0
-    has_own_zones = len(group) > first_side + 1
     if before.zones and not has_own_zones:
         return 0
     scores = [_parting(text, group[i - 1], group[i]) for i in range(1, first_side + 1)]
     best = max(scores)
-    return 1 + max(i for i, score in enumerate(scores) if score == best) if best >= (3.0 if before.zones else 1.0) else 0
+    return (
+        1 + max(i for i, score in enumerate(scores) if score == best) if best >= (3.0 if before.zones else 1.0) else 0
+    )
 
 
 def _side_runs(text: str, group: Sequence[_Word]) -> list[list[_Word]]:

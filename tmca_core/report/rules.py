@@ -87,7 +87,8 @@ def load_rules() -> Rules:
         normal_structures={kind: _words(terms) for kind, terms in raw["normal_denies"].items()},
         places=_place_pattern(zones, sides),
         sides_of=_members(
-            {"left": [*sides["left"], "l"], "right": [*sides["right"], "r"], BOTH: sides[BOTH]}, {BOTH: frozenset(SIDES)}
+            {"left": [*sides["left"], "l"], "right": [*sides["right"], "r"], BOTH: sides[BOTH]},
+            {BOTH: frozenset(SIDES)},
         ),
         zones_of=_members(zones, {"all": frozenset(ZONES)}),
         whole=frozenset(zones["all"]),
@@ -101,7 +102,9 @@ def load_rules() -> Rules:
         beside_structure=_beside_structure(structures),
         vague=_words(vague["words"]),
         other_organs=_words(vague["never_with"]),
-        not_vague=re.compile(rf"(?<!\w)(?:{_alternatives(vague['not_after'])})[ \t\n-]+(?:\w+[ \t\n]+)?\Z", re.IGNORECASE),
+        not_vague=re.compile(
+            rf"(?<!\w)(?:{_alternatives(vague['not_after'])})[ \t\n-]+(?:\w+[ \t\n]+)?\Z", re.IGNORECASE
+        ),
         clear_after=_words(clear["after"]),
         clear_before=_words(clear["before"]),
         excepts=_words(clear["except"]),
@@ -140,7 +143,8 @@ _NO_SIDES_AFTER_BOTH = (
 )
 # "All" is a zone only of something: "four areas in all" has none.
 _WHOLE_OF = (
-    r"(?=\s+(?:of\s+)?(?:the\s+|its\s+)?(?:both\s+)?(?:\w+\s+)?(?:left|right|lungs?|zones?|lobes?|fields?|hemithorax|l|r)\b)"
+    r"(?=\s+(?:of\s+)?(?:the\s+|its\s+)?(?:both\s+)?(?:\w+\s+)?"
+    r"(?:left|right|lungs?|zones?|lobes?|fields?|hemithorax|l|r)\b)"
 )
 # The hilum is a structure, what is about it a zone.
 _ABOUT_HILUM = r"(?=\s+(?:region|zone|area|level|field|opac|consol|infiltr|shadowing|haz|dens|patch|to)\w*)"
@@ -153,9 +157,12 @@ _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
 
 
 def _place_pattern(zones: dict[str, list[str]], sides: dict[str, list[str]]) -> re.Pattern[str]:
-    terms = {term for terms in (*zones.values(), *(sides[s] for s in (*SIDES, BOTH, "opposite", "same"))) for term in terms}
+    terms = {
+        term for terms in (*zones.values(), *(sides[s] for s in (*SIDES, BOTH, "opposite", "same"))) for term in terms
+    }
     rest = _alternatives(terms - {"both", "all", "hilar", *_DEGREES})
-    guarded = rf"(?:{_alternatives(_DEGREES)})(?!\w){_NOT_OF_DEGREE}|hilar(?!\w){_ABOUT_HILUM}|both(?!\w){_NO_SIDES_AFTER_BOTH}|all(?!\w){_WHOLE_OF}|{_LETTERS}"
+    guarded = rf"(?:{_alternatives(_DEGREES)})(?!\w){_NOT_OF_DEGREE}|hilar(?!\w){_ABOUT_HILUM}"
+    guarded += rf"|both(?!\w){_NO_SIDES_AFTER_BOTH}|all(?!\w){_WHOLE_OF}|{_LETTERS}"
     return re.compile(rf"(?<!\w)(?:{rest}|{guarded})(?!\w)", re.IGNORECASE)
 
 
@@ -169,6 +176,8 @@ def _landmark(table: dict[str, Any]) -> re.Pattern[str]:
 def _beside_structure(structures: list[str]) -> tuple[re.Pattern[str], ...]:
     """Return patterns whose group 1 is a side or zone of a structure: "left hemidiaphragm", "apex of the heart"."""
     named, no_link = _alternatives(structures), r"(?!(?:and|or|with|lung|lungs|zone|zones|lobe|is|are|no|without)\b)"
+    blank, article = r"[ \t\n]+", r"(?:the[ \t\n]+)?"
+    moved = rf"(?:{blank}(?:deviated|displaced|shifted|shift))?"
     where = rf"(?:{_SIDE_WORDS}|upper|lower|mid|middle|superior|inferior|diffuse|apex|apices|base|bases)"
     lung = r"(?!(?:[ \t\n]+\w+)?[ \t\n]+(?:lung|zone|lobe|base|apex|field|mid|upper|lower|middle)s?\b)"
     return (
@@ -178,11 +187,10 @@ def _beside_structure(structures: list[str]) -> tuple[re.Pattern[str], ...]:
             re.IGNORECASE,
         ),
         re.compile(
-            rf"(?<!\w)(?:{named})(?:[ \t\n]+(?:deviated|displaced|shifted|shift))?[ \t\n]+(?:on|of|to)[ \t\n]+(?:the[ \t\n]+)?({where})(?!\w){lung}", re.IGNORECASE
+            rf"(?<!\w)(?:{named}){moved}{blank}(?:on|of|to){blank}{article}({where})(?!\w){lung}",
+            re.IGNORECASE,
         ),
-        re.compile(
-            rf"(?<!\w)({where})[ \t\n]+(?:of|in|on)[ \t\n]+(?:the[ \t\n]+)?(?:{named})(?!\w)", re.IGNORECASE
-        ),
+        re.compile(rf"(?<!\w)({where})[ \t\n]+(?:of|in|on)[ \t\n]+(?:the[ \t\n]+)?(?:{named})(?!\w)", re.IGNORECASE),
     )
 
 
