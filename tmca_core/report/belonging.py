@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tmca_core.report.mentions import Mention
@@ -94,9 +95,8 @@ def _cost(
         has_before = any(s.end <= mention.start for s in towards)
         has_after = any(s.start >= mention.end for s in towards)
         stands_before = mention.before and (has_after or not mention.after)
-        if (is_behind and has_before and not stands_before) or (not is_behind and has_after and stands_before):
-            cost += _WRONG_SIDE
-        elif is_behind and _ANEW.search(between):
+        is_wrong = stands_before and has_after if not is_behind else has_before and not stands_before
+        if is_wrong or (is_behind and _ANEW.search(between)):
             cost += _WRONG_SIDE
     return cost
 
@@ -123,8 +123,8 @@ def _exceptions(
 
 
 def _share(text: str, owners: dict[Mention, list[StatedPlace]], mentions: Sequence[Mention]) -> None:
-    """Give an opacity without a place that of the finding it is listed with: "consolidation and effusion on the left"."""
-    for first, second in zip(mentions, mentions[1:], strict=False):
+    """Give an opacity without a place that of the finding listed with it: "consolidation and effusion on the left"."""
+    for first, second in pairwise(mentions):
         if first.manner != "named" or second.manner != "named" or not _LISTED.fullmatch(text, first.end, second.start):
             continue
         for mention, listed in ((first, second), (second, first)):

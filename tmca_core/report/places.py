@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tmca_core.report.rules import SIDES, ZONES, load_rules
@@ -79,8 +80,8 @@ def places_in(text: str, side: str = "") -> list[StatedPlace]:
     """Return the places that a sentence states, in the order of the text.
 
     "Upper lower left lung and lower right lung", "left upper and right lower zone" and "left lower zone and upper zone
-    of the right lung" are all understood: between two sides, the zones are cut where the words between part most. A zone
-    without a side is one of the lung last spoken of.
+    of the right lung" are all understood: between two sides, the zones are cut where the words between part most. A
+    zone without a side is one of the lung last spoken of.
 
     Parameters
     ----------
@@ -238,7 +239,7 @@ def _is_narrowed(text: str, wholes: Sequence[_Word], named: Sequence[_Word]) -> 
 def _zones(text: str, named: Sequence[_Word]) -> frozenset[str]:
     """Return the zones of words in a row; "apex to base" has the zone between."""
     zones = frozenset[str]().union(*(word.zones for word in named))
-    for before, after in zip(named, named[1:], strict=False):
+    for before, after in pairwise(named):
         if _RANGE.search(text[before.end : after.start]):
             ends = sorted(ZONES.index(zone) for zone in before.zones | after.zones)
             zones |= frozenset(ZONES[ends[0] : ends[-1] + 1])
