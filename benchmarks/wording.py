@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/wording.py --data QATA_FOLDER [--split val] [--limit N] [--model NAME] [--part heldout]
 
-benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state: ``dev`` was looked
-at while the rules were mended, ``heldout`` was not. Printed are the share of texts whose places are read exactly, and
-the scores with the benchmark's reports, with these in their place, and without any.
+benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state: ``dev`` and
+``dev2`` were looked at while the rules were mended, ``heldout`` was not. Printed are the share of texts whose places
+are read exactly, and the scores with the benchmark's reports, with these in their place, and without any.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--model", default="tmca-compact")
-    parser.add_argument("--part", choices=("dev", "heldout"), default="heldout")
+    parser.add_argument("--part", choices=("dev", "dev2", "heldout"), default="heldout")
     arguments = parser.parse_args()
     texts = read_wordings(arguments.part)
     pairs = [(places, text) for places, of_places in texts.items() for text in of_places]

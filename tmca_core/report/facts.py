@@ -11,9 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tmca_core.report.negation import clauses_of, is_denied
-from tmca_core.report.places import StatedPlace, join_places, places_in
-from tmca_core.report.rules import SIDES, load_rules
+from tmca_core.report.belonging import assign_places
+from tmca_core.report.mentions import Mention, mentions_in, normal_structures_in, prepare
+from tmca_core.report.places import join_places, places_in
+from tmca_core.report.rules import SIDES, ZONES, load_rules
 from tmca_core.study import Finding, Place
 
 if TYPE_CHECKING:
@@ -23,18 +24,11 @@ if TYPE_CHECKING:
 
 # A distance from a landmark is no size.
 _SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:[.,]\d)?)\s*(mm|cm)\b(?!\s*(?:above|below|from))", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
 _LARGEST_SIZE_MM = 400.0
 
 
 Facts = frozenset[Finding]
-
-
-@dataclass(frozen=True)
-class _Mention:
-    kind: str
-    certainty: Certainty
-    start: int
-    end: int
 
 
 def read_facts(report: Report) -> Facts:
@@ -43,7 +37,7 @@ def read_facts(report: Report) -> Facts:
     A place said in one sentence and made more precise in another is one place. A doubt or a denial without a place adds
     nothing beside the same finding affirmed ("consolidation, suspicious for pneumonia").
     """
-    return _merge(finding for s in report.sentences if s.is_about_picture for finding in s.findings)
+    return _without_spared(_merge(finding for s in report.sentences if s.is_about_picture for finding in s.findings))
 
 
 def states_opacity_alone(facts: Facts) -> bool:
@@ -60,49 +54,66 @@ def swap_facts(facts: Facts) -> Facts:
     )
 
 
-def findings_in(sentence: str) -> tuple[Finding, ...]:
-    """Return what one sentence states."""
-    rules = load_rules()
-    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, sentence))
-    mentions = _mentions(text)
-    if not mentions:
+@dataclass(frozen=True)
+class Context:
+    """What the sentences before have spoken of.
+
+    Attributes
+    ----------
+    has_opacity : bool
+        Whether they state an opacity, which "another at the left base" then goes on with.
+    side : {"left", "right", ""}
+        The one lung that the last opacity was in; "" for none or both.
+
+    """
+
+    has_opacity: bool = False
+    side: str = ""
+
+    def after(self, findings: Iterable[Finding]) -> Context:
+        """Return the context behind a sentence that states ``findings``."""
+        found = [f for f in findings if f.kind == "opacity" and f.certainty in ("affirmed", "uncertain")]
+        if not found:
+            return self
+        sides = {place.side for finding in found for place in finding.places if place.side}
+        return Context(True, self.side if not sides else sides.pop() if len(sides) == 1 else "")
+
+
+def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding, ...]:
+    """Return what one sentence states, behind the sentences that ``context`` tells of."""
+    context = context or Context()
+    text = prepare(sentence)
+    mentions = mentions_in(text)
+    stated = places_in(text, context.side)
+    if context.has_opacity and _only_goes_on(text, mentions):
+        stated = [place for place in stated if place.place.zones]
+        mentions = [Mention("opacity", "affirmed", 0, 0, "vague")]
+    places = assign_places(text, stated, mentions, context.side)
+    lungs = {mention: join_places(found) for mention, found in places.items()}
+    kept = [m for m in dict.fromkeys([*mentions, *lungs]) if m.manner == "named" or _says_something(m, lungs.get(m))]
+    kept += normal_structures_in(text, kept)
+    if not kept:
         return ()
-    places: dict[int, list[Place]] = defaultdict(list)
-    for stated in places_in(text):
-        places[_nearest(stated, mentions)].append(stated.place)
-    counts = {_nearest(match, mentions): _number(match.group(1)) for match in rules.counts.finditer(text)}
-    sizes = {_nearest(match, mentions): _millimetres(match) for match in _SIZE.finditer(text)}
+    counts = {_nearest(match, kept): _number(match.group(1)) for match in load_rules().counts.finditer(text)}
+    sizes = {_nearest(match, kept): _millimetres(match) for match in _SIZE.finditer(text)}
     findings = [
-        Finding(m.kind, m.certainty, join_places(places[i]), counts.get(i), sizes.get(i))
-        for i, m in enumerate(mentions)
+        Finding(m.kind, m.certainty, lungs.get(m, frozenset()), counts.get(i), sizes.get(i)) for i, m in enumerate(kept)
     ]
     return tuple(_merge(_as_sure_as_the_surest(findings)))
 
 
-def _mentions(text: str) -> list[_Mention]:
-    rules, clauses = load_rules(), clauses_of(text)
-    found = [
-        _Mention(rules.kind_of[_key(match.group())], _certainty(text, match, clauses), match.start(), match.end())
-        for match in rules.kinds.finditer(text)
-    ]
-    for start, end in clauses:
-        normal = rules.normal.search(text, start, end)
-        if normal and not any(start <= m.start < end for m in found):
-            for kind, pattern in rules.normal_structures.items():
-                match = pattern.search(text, start, end)
-                if match:
-                    found.append(_Mention(kind, "denied", match.start(), match.end()))
-    return found
+def _only_goes_on(text: str, mentions: Sequence[Mention]) -> bool:
+    """Return whether a sentence says of its places nothing but that the finding before is there too."""
+    rules = load_rules()
+    if mentions or rules.patient_cues.search(text) or rules.denied_before.search(text):
+        return False
+    return all(word in rules.going_on for word in _WORD.findall(rules.places.sub(" ", text).lower()))
 
 
-def _certainty(text: str, match: re.Match[str], clauses: Sequence[tuple[int, int]]) -> Certainty:
-    rules, (start, end) = load_rules(), next((a, b) for a, b in clauses if a <= match.start() < b)
-    if rules.past_after.search(text, match.end(), end) or rules.past_before.search(text, start, match.start()):
-        return "past"
-    if is_denied(text, match.start(), clauses):
-        return "denied"
-    before = rules.uncertain_before.search(text, start, match.start())
-    return "uncertain" if before or rules.uncertain_after.search(text, match.end(), end) else "affirmed"
+def _says_something(mention: Mention, places: frozenset[Place] | None) -> bool:
+    """Return whether a word that is no finding by itself is one here: a lung or a zone was said of it."""
+    is_now = mention.manner != "clear" or mention.certainty == "denied"
+    return is_now and any(place.side or place.zones for place in places or ())
 
 
 def _as_sure_as_the_surest(findings: Iterable[Finding]) -> list[Finding]:
@@ -126,6 +137,26 @@ def _merge(findings: Iterable[Finding]) -> Facts:
     return frozenset(f for f in merged if f.certainty == "affirmed" or f.places or f.kind not in affirmed)
 
 
+def _without_spared(facts: Facts) -> Facts:
+    """Take the zones that are clear out of a lung that is said to be affected, all or somewhere."""
+    clear: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for place in (place for f in facts if f.kind == "opacity" and f.certainty == "denied" for place in f.places):
+        clear[place.side] |= place.zones
+    return frozenset(
+        replace(f, places=frozenset(_spared(place, clear[place.side]) for place in f.places))
+        if f.kind == "opacity" and f.certainty in ("affirmed", "uncertain")
+        else f
+        for f in facts
+    )
+
+
+def _spared(place: Place, clear: frozenset[str]) -> Place:
+    every = frozenset(ZONES)
+    return (
+        Place(place.side, every - clear) if clear and clear < every and place.zones in (frozenset(), every) else place
+    )
+
+
 def _merge_group(kind: str, certainty: Certainty, group: Sequence[Finding]) -> Finding:
     places = join_places(place for finding in group for place in finding.places)
     if certainty == "denied" and places == {Place(side) for side in SIDES}:
@@ -135,9 +166,9 @@ def _merge_group(kind: str, certainty: Certainty, group: Sequence[Finding]) -> F
     return Finding(kind, certainty, places, sum(counts) if counts else None, max(sizes) if sizes else None)
 
 
-def _nearest(span: StatedPlace | re.Match[str], mentions: Sequence[_Mention]) -> int:
+def _nearest(span: re.Match[str], mentions: Sequence[Mention]) -> int:
     """Return the index of the mention with the fewest characters between; before a tie, the earlier one."""
-    start, end = (span.start, span.end) if isinstance(span, StatedPlace) else span.span()
+    start, end = span.span()
     gaps = [max(mention.start - end, start - mention.end, 0) for mention in mentions]
     return gaps.index(min(gaps))
 
@@ -149,11 +180,3 @@ def _number(word: str) -> int:
 def _millimetres(match: re.Match[str]) -> float | None:
     value = float(match.group(1).replace(",", ".")) * (10.0 if match.group(2).lower() == "cm" else 1.0)
     return value if value <= _LARGEST_SIZE_MM else None
-
-
-def _key(term: str) -> str:
-    return " ".join(term.lower().split())
-
-
-def _blank(match: re.Match[str]) -> str:
-    return " " * len(match.group())

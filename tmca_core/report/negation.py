@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tmca_core.report.rules import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LIST = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
+_STOP = re.compile(r";|\s[-\u2013]\s")
 
 
 def is_negated(sentence: str) -> bool:
@@ -27,11 +31,30 @@ def clauses_of(text: str) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
 
 
-def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]]) -> bool:
-    """Return whether the finding at ``position`` is denied within its clause."""
+def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]], reach: int | None = None) -> bool:
+    """Return whether the finding at ``position`` is denied within its clause, by a cue behind it up to ``reach``."""
     rules = load_rules()
     start, end = next((a, b) for a, b in clauses if a <= position < b)
-    before = rules.denied_before.search(text, start, position)
-    after = rules.denied_after.search(text, position, end)
-    normal = rules.normal.search(text, position, end)
-    return bool(before or after or normal)
+    if rules.denied_after.search(text, position, end if reach is None else reach):
+        return True
+    return any(_reaches(text, cue, position, end) for cue in rules.denied_before.finditer(text, start, position))
+
+
+def _reaches(text: str, cue: re.Match[str], position: int, end: int) -> bool:
+    """Return whether a denial before a finding is one of it.
+
+    "No effusion, pneumothorax or consolidation" denies three; "no effusion, consolidation at the left base" one.
+    "Not" is said of the words up to a comma.
+    """
+    between = text[cue.end() : position]
+    if _STOP.search(between):
+        return False
+    comma = between.rfind(",")
+    if comma < 0:
+        return True
+    if cue.group().lower() == "not":
+        return False
+    if _LIST.search(text, cue.end(), end):
+        return True
+    next_comma = text.find(",", position, end)
+    return not load_rules().places.search(text, cue.end() + comma, end if next_comma < 0 else next_comma)

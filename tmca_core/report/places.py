@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tmca_core.report.rules import load_rules
+from tmca_core.report.rules import SIDES, ZONES, load_rules
 from tmca_core.study import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_CONJUNCTION = re.compile(r"\b(?:and|plus|as well as|also)\b|[,&/]", re.IGNORECASE)
+_CONJUNCTION = re.compile(r"\b(?:and|plus|as well as|also)\b|[,&/+]", re.IGNORECASE)
+_RANGE = re.compile(r"\b(?:to|into|through|thru|till|until)\b|^\s*[-\u2013]\s*$", re.IGNORECASE)
+_REACHES = re.compile(r"\b(?:extend|reach|stretch|spread|continu|track)\w*", re.IGNORECASE)
+_PLURAL = re.compile(r"(?:apices|apexes|bases|midzones|mzs|lzs|uzs)", re.IGNORECASE)
+_PLURAL_NOUN = re.compile(r"\s*(?:lung\s+)?(?:zones|lobes|fields|regions|portions|lungs|thirds|areas)\b", re.IGNORECASE)
 _NOUN = re.compile(r"\b(?:(?:lung|zone|lobe|field|region|third|portion|part|side)s?|hemithorax)\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"\bthe\b", re.IGNORECASE)
 # A conjunction after a noun of place parts two places.
 _PARTS = 3.0
+_EXTENDS = 0.9
+_BREAK = re.compile(r"[,;.:]|\b(?:and|but|while|whereas|with)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,10 @@ class StatedPlace:
     place: Place
     start: int
     end: int
+    is_plural: bool = False
+    """Whether it is one zone of several lungs ("bases"): without a side, one of each lung."""
+    is_whole: bool = False
+    """Whether it is all of a lung, in words that name no zone, and leave no doubt ("diffuse" does)."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,21 @@ class _Word:
     zones: frozenset[str]
     start: int
     end: int
+    is_whole: bool = False
+    is_loose: bool = False
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Sides that share zones."""
+
+    sides: frozenset[str]
+    zones: frozenset[str]
+    start: int
+    end: int
+    is_plural: bool = False
+    is_whole: bool = False
+    is_loose: bool = False
 
 
 def join_places(places: Iterable[Place]) -> frozenset[Place]:
@@ -50,25 +76,38 @@ def join_places(places: Iterable[Place]) -> frozenset[Place]:
     return frozenset(Place(side, known) for side, known in zones.items())
 
 
-def places_in(text: str) -> list[StatedPlace]:
+def places_in(text: str, side: str = "") -> list[StatedPlace]:
     """Return the places that a sentence states, in the order of the text.
 
     "Upper lower left lung and lower right lung", "left upper and right lower zone" and "left lower zone and upper zone
-    of the right lung" are all understood: between two sides, the zones are cut where the words between part most.
+    of the right lung" are all understood: between two sides, the zones are cut where the words between part most. A
+    zone without a side is one of the lung last spoken of.
+
+    Parameters
+    ----------
+    text : str
+        Where nothing but lungs is named by words of place.
+    side : str
+        The one side that the sentences before speak of, "" for none: what "contralateral" is opposite to.
+
     """
-    stated = [place for group in _groups(text) for place in _resolve(text, group)]
-    return _share_zones(stated)
+    units: list[_Unit] = []
+    for group in _groups(text, side):
+        units += _resolve(text, group, next((unit for unit in reversed(units) if unit.sides), None))
+    return [
+        StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole and not unit.is_loose)
+        for unit in _with_sides(text, units)
+        for side in sorted(unit.sides) or [""]
+    ]
 
 
-def _groups(text: str) -> list[list[_Word]]:
+def _groups(text: str, side: str) -> list[list[_Word]]:
     """Return words of place in stretches that nothing but glue interrupts."""
-    rules = load_rules()
     groups: list[list[_Word]] = []
-    for match in rules.places.finditer(text):
-        term = " ".join(match.group().lower().split())
-        word = _Word(
-            rules.sides_of.get(term, frozenset()), rules.zones_of.get(term, frozenset()), match.start(), match.end()
-        )
+    for match in load_rules().places.finditer(text):
+        word = _word(match, side)
+        if len(word.sides) == 1:
+            side = next(iter(word.sides))
         if groups and _goes_on(text, groups[-1], word):
             groups[-1].append(word)
         else:
@@ -76,15 +115,30 @@ def _groups(text: str) -> list[list[_Word]]:
     return groups
 
 
+def _word(match: re.Match[str], side: str) -> _Word:
+    rules, term = load_rules(), " ".join(match.group().lower().split())
+    sides = rules.sides_of.get(term, frozenset())
+    if side in SIDES and term in rules.opposite:
+        sides = frozenset(SIDES) - {side}
+    elif side in SIDES and term in rules.same:
+        sides = frozenset({side})
+    zones = rules.zones_of.get(term, frozenset())
+    return _Word(sides, zones, match.start(), match.end(), term in rules.whole, term in rules.loose)
+
+
 def _goes_on(text: str, group: Sequence[_Word], word: _Word) -> bool:
-    is_whole = any(w.sides and w.zones for w in (group[-1], word))  # "RUL" needs no other word
-    return not is_whole and bool(load_rules().glue.fullmatch(text, group[-1].end, word.start))
+    is_complete = any(w.sides and w.zones for w in (group[-1], word))  # "RUL" needs no other word
+    return not is_complete and bool(load_rules().glue.fullmatch(text, group[-1].end, word.start))
 
 
-def _resolve(text: str, group: Sequence[_Word]) -> list[StatedPlace]:
+def _resolve(text: str, group: Sequence[_Word], before: _Unit | None) -> list[_Unit]:
+    """Return the sides of a group with their zones; ``before`` is what was last said of a side before it."""
     runs = _side_runs(text, group)
     if not runs:
-        return _state([], group)
+        return [_unit(text, [], group)]
+    goes_on = _end_of_what_goes_on(text, group, group.index(runs[0][0]), before)
+    if goes_on:
+        return [_unit(text, [], group[:goes_on]), *_resolve(text, group[goes_on:], None)]
     first_of_run = [group.index(run[0]) for run in runs]
     after_run = [group.index(run[-1]) + 1 for run in runs]
     cuts = [0]
@@ -92,10 +146,30 @@ def _resolve(text: str, group: Sequence[_Word]) -> list[StatedPlace]:
         has_zones = cuts[-1] < first_of_run[i]
         cuts.append(_cut(text, group, after_run[i], first_of_run[i + 1], needs_zone=not has_zones))
     cuts.append(len(group))
-    stated = []
-    for run, start, end in zip(runs, cuts, cuts[1:], strict=False):
-        stated += _state(run, [word for word in group[start:end] if word.zones])
-    return stated
+    return [
+        _unit(text, run, [word for word in group[start:end] if word.zones])
+        for run, start, end in zip(runs, cuts, cuts[1:], strict=False)
+    ]
+
+
+def _end_of_what_goes_on(text: str, group: Sequence[_Word], first_side: int, before: _Unit | None) -> int:
+    """Return how many zones at the start of a group are of the lung before it, and not of the side behind them.
+
+    "The left lung is hazy in the upper zone and base, and the right mid zone".
+    """
+    has_own_zones = len(group) > first_side + 1
+    if before is None and first_side and has_own_zones:  # "the bases and the right apex"
+        is_plural = _unit(text, [], group[:first_side]).is_plural
+        return first_side if is_plural and _parting(text, group[first_side - 1], group[first_side]) else 0
+    if before is None or not first_side:
+        return 0
+    if before.zones and not has_own_zones:
+        return 0
+    scores = [_parting(text, group[i - 1], group[i]) for i in range(1, first_side + 1)]
+    best = max(scores)
+    return (
+        1 + max(i for i, score in enumerate(scores) if score == best) if best >= (3.0 if before.zones else 1.0) else 0
+    )
 
 
 def _side_runs(text: str, group: Sequence[_Word]) -> list[list[_Word]]:
@@ -104,11 +178,18 @@ def _side_runs(text: str, group: Sequence[_Word]) -> list[list[_Word]]:
     for before, word in zip([None, *group], group, strict=False):
         if not word.sides:
             continue
-        if before is not None and before.sides and _parting(text, before, word) < _PARTS:
+        if before is not None and _are_listed(text, before, word):
             runs[-1].append(word)
         else:
             runs.append([word])
     return runs
+
+
+def _are_listed(text: str, before: _Word, word: _Word) -> bool:
+    """Return whether two sides share their zones."""
+    if len(before.sides) != 1 or len(word.sides) != 1 or _REACHES.search(text[before.end : word.start]):
+        return before.sides == word.sides
+    return _parting(text, before, word) < _PARTS
 
 
 def _cut(text: str, group: Sequence[_Word], first: int, last: int, *, needs_zone: bool) -> int:
@@ -126,24 +207,73 @@ def _parting(text: str, before: _Word, after: _Word) -> float:
     between = text[before.end : after.start]
     conjunctions = len(_CONJUNCTION.findall(between)) + (1 if "/" in between else 0)
     if not conjunctions:
-        return 0.0
+        return _EXTENDS if _REACHES.search(between) else 0.0
     begins_anew = 0.5 if _ARTICLE.search(between) else 0.0
     return conjunctions + begins_anew + (_PARTS - 1.0 if _NOUN.search(between) else 0.0)
 
 
-def _state(sides: Sequence[_Word], zones: Sequence[_Word]) -> list[StatedPlace]:
+def _unit(text: str, sides: Sequence[_Word], zones: Sequence[_Word]) -> _Unit:
     words = [*sides, *zones]
     start, end = min(word.start for word in words), max(word.end for word in words)
-    named = frozenset[str]().union(*(word.zones for word in zones))
-    all_sides = sorted(frozenset[str]().union(*(word.sides for word in sides))) or [""]
-    return [StatedPlace(Place(side, named), start, end) for side in all_sides]
+    all_sides = frozenset[str]().union(*(word.sides for word in sides))
+    wholes = [word for word in zones if word.is_whole]
+    named = [word for word in zones if not word.is_whole]
+    if not named or (wholes and not _is_narrowed(text, wholes, named)):
+        is_loose = all(word.is_loose for word in wholes)
+        return _Unit(all_sides, frozenset(ZONES) if wholes else frozenset(), start, end, False, bool(wholes), is_loose)
+    last = named[-1]
+    is_plural = len({word.zones for word in named}) == 1 and bool(
+        _PLURAL.fullmatch(text, last.start, last.end) or _PLURAL_NOUN.match(text, last.end)
+    )
+    return _Unit(all_sides, _zones(text, named), start, end, is_plural)
 
 
-def _share_zones(stated: Sequence[StatedPlace]) -> list[StatedPlace]:
-    """Give zones without a side to the sides without a zone: "bilateral opacities in the lower zones"."""
-    bare = [s for s in stated if s.place.side and not s.place.zones]
-    unsided = [s for s in stated if not s.place.side]
-    if not bare or not unsided:
-        return list(stated)
-    zones = frozenset[str]().union(*(s.place.zones for s in unsided))
-    return [StatedPlace(Place(s.place.side, zones), s.start, s.end) if s in bare else s for s in stated if s.place.side]
+def _is_narrowed(text: str, wholes: Sequence[_Word], named: Sequence[_Word]) -> bool:
+    """Return whether "all" is all of a zone: "the entire right lower lobe", "diffuse opacity, lower zones"."""
+    if all(word.is_loose for word in wholes):
+        return True
+    before, after = wholes[0], named[0]
+    return before.start < after.start and not re.search(r"[,:(]|\blungs?\b", text[before.end : after.start])
+
+
+def _zones(text: str, named: Sequence[_Word]) -> frozenset[str]:
+    """Return the zones of words in a row; "apex to base" has the zone between."""
+    zones = frozenset[str]().union(*(word.zones for word in named))
+    for before, after in pairwise(named):
+        if _RANGE.search(text[before.end : after.start]):
+            ends = sorted(ZONES.index(zone) for zone in before.zones | after.zones)
+            zones |= frozenset(ZONES[ends[0] : ends[-1] + 1])
+    return zones
+
+
+def _with_sides(text: str, units: Sequence[_Unit]) -> list[_Unit]:
+    """Give units without a side the side of the lung that they are of: the last one named, or the next."""
+    result: list[_Unit] = []
+    for i, unit in enumerate(units):
+        if unit.sides:
+            result.append(unit)
+            continue
+        before = next((u for u in reversed(result) if u.sides), None)
+        after = next((u for u in units[i + 1 :] if u.sides), None)
+        if unit.is_whole:
+            owner = _owner_of_whole(text, unit, before, after)
+            if owner is None and unit.is_loose and (before or after):
+                continue
+        elif before is not None and (not before.zones or not unit.is_plural):
+            owner = before
+        elif after is not None and not after.zones and not unit.is_plural | (before is not None):
+            owner = after if not _BREAK.search(text[unit.end : after.start]) else None
+        elif after is not None and not after.zones and len(after.sides) == len(SIDES):
+            owner = after
+        else:
+            owner = None
+        result.append(replace(unit, sides=owner.sides) if owner else unit)
+    return result
+
+
+def _owner_of_whole(text: str, unit: _Unit, before: _Unit | None, after: _Unit | None) -> _Unit | None:
+    if before is not None and not before.zones and not re.search(r"[,;.]", text[before.end : unit.start]):
+        return before
+    if after is not None and not after.zones and not re.search(r"[;.]", text[unit.end : after.start]):
+        return after
+    return before if before is not None and not before.zones else None

@@ -39,7 +39,7 @@ def split_sentences(text: str) -> Iterator[Span]:
         heading, start_of_rest = _heading(text, start, end, rules)
         if heading:
             own_section = heading.upper()
-            if _starts_line(text, start) or (text[start].isupper() and text[start : start + len(heading)].isupper()):
+            if _starts_line(text, start) or _stands_out(text, start, end, heading, rules):
                 section = own_section
         else:
             own_section = section
@@ -82,6 +82,13 @@ def _heading(text: str, start: int, end: int, rules: Rules) -> tuple[str, int]:
     if _CAPITALS.fullmatch(line) and rules.headings.fullmatch(line + ":"):
         return line.lower(), end
     return "", start
+
+
+def _stands_out(text: str, start: int, end: int, heading: str, rules: Rules) -> bool:
+    """Return whether a heading in the middle of a line is in capitals, and what follows it is not."""
+    if not text[start : start + len(heading)].isupper():
+        return False
+    return heading in rules.headings_about_picture or not text[start:end].isupper()
 
 
 def _starts_line(text: str, position: int) -> bool:

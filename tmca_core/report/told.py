@@ -14,6 +14,8 @@ from tmca_core.report.places import join_places
 from tmca_core.report.rules import ZONES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tmca_core.report.facts import Facts
     from tmca_core.study import Place, Report
 
@@ -50,12 +52,18 @@ def statement(facts: Facts) -> str:
     """
     found = [f for f in facts if f.kind == "opacity" and f.certainty in ("affirmed", "uncertain")]
     places = join_places(place for finding in found for place in finding.places)
-    if not places or any(not place.side for place in places):
+    if not places or any(not place.side for place in places) or _is_contradicted(places, facts):
         return ""
     counts = [finding.count for finding in found if finding.certainty == "affirmed"]
     reach = "bilateral" if len(places) > 1 else "unilateral"
     ordered = sorted(places, key=lambda place: place.side, reverse=True)
     return f"{reach} pulmonary infection,{_areas(counts)} {' and '.join(_lung(place) for place in ordered)}."
+
+
+def _is_contradicted(places: Iterable[Place], facts: Facts) -> bool:
+    """Return whether a place is said to be clear as well: then one of the two was misread, and which is not known."""
+    denied = [p for f in facts if f.kind == "opacity" and f.certainty == "denied" for p in f.places if p.side]
+    return any(p.side == d.side and (not d.zones or p.zones & d.zones) for p in places for d in denied)
 
 
 def _areas(counts: list[int | None]) -> str:

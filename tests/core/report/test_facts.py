@@ -54,7 +54,7 @@ def _facts(text):
         ("Both lungs are clear.", _opacity("denied")),
         ("The right lung is clear.", _opacity("denied", right="")),
         ("No opacity in the upper zones.", Finding("opacity", "denied", frozenset({Place("", frozenset({"upper"}))}))),
-        ("Opacity. It lies in the left lower zone, 2.5 cm.", _opacity()),
+        ("Opacity. It lies in the left lower zone, 2.5 cm.", _opacity(left="lower", size_mm=25.0)),
         ("A 2.5 cm opacity in the left lower zone.", _opacity(left="lower", size_mm=25.0)),
         ("Heart size is normal.", Finding("cardiomegaly", "denied")),
         ("Costophrenic angles are clear.", Finding("effusion", "denied")),

@@ -1,0 +1,197 @@
+"""Which findings a sentence mentions, and how surely; and what in it says that a place is free of opacity."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tmca_core.report.negation import clauses_of, is_denied
+from tmca_core.report.rules import load_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tmca_core.study import Certainty
+
+# How far before a finding "old" or "previous" may stand.
+_PAST_REACH = 30
+_LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
+_GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
+_TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:not|no|never|without|isn't|aren't)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A stretch of a sentence that states something of a place.
+
+    Attributes
+    ----------
+    kind, certainty : str
+        As in `tmca_core.study.Finding`.
+    start, end : int
+        Where it stands in the sentence.
+    manner : {"named", "vague", "clear"}
+        "named" states its finding by itself ("consolidation"), "vague" only of a lung ("affected"), and "clear" says
+        that a place is free of opacity.
+        What was clear and is said to have been so has the certainty "past".
+    before : bool
+        Whether it stands before its place ("sparing of the apex"), for "clear".
+    after : bool
+        Whether it stands behind its place ("the apex is clear"), for "clear".
+
+    """
+
+    kind: str
+    certainty: Certainty
+    start: int
+    end: int
+    manner: Literal["named", "vague", "clear"] = "named"
+    before: bool = False
+    after: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is stated to be in the picture, if only perhaps."""
+        return self.certainty in ("affirmed", "uncertain")
+
+
+def prepare(sentence: str) -> str:
+    """Return a sentence of the same length in which other wordings of a zone, and sides of no lung, are replaced."""
+    rules = load_rules()
+    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, sentence))
+    text = rules.meanings.sub(lambda m: rules.meaning_of[_key(m.group())].ljust(len(m.group())), text)
+    for pattern, zone in rules.landmarks:
+        text = pattern.sub(lambda m, z=zone: m.group()[: m.start(1) - m.start()] + z.ljust(len(m.group(1))), text)  # type: ignore[misc]
+    text = rules.structures.sub(lambda m: _blank(m) if rules.places.search(m.group()) else m.group(), text)
+    for pattern in rules.beside_structure:
+        text = pattern.sub(_blank_first_group, text)
+    return _part_what_is_clear(text)
+
+
+def _part_what_is_clear(text: str) -> str:
+    """Return a text in which a semicolon parts "consolidation in the mid zone, right apex clear"."""
+    rules = load_rules()
+    for cue in rules.clear_after.finditer(text):
+        comma = _last_comma(text, cue.start())
+        while comma > 0 and _GOES_ON_BEFORE_COMMA.search(text, 0, comma):
+            comma = _last_comma(text, comma)
+        is_own = not _TURN.search(text, max(comma, 0), cue.start())
+        if comma > 0 and is_own and rules.places.search(text, comma, cue.start()) and _states_opacity(text[:comma]):
+            text = f"{text[:comma]};{text[comma + 1 :]}"
+    return text
+
+
+def _last_comma(text: str, end: int) -> int:
+    return max(text.rfind(mark, 0, end) for mark in ",(")
+
+
+def _states_opacity(text: str) -> bool:
+    rules = load_rules()
+    return any(rules.kind_of.get(_key(m.group())) == "opacity" for m in rules.kinds.finditer(text)) or bool(
+        rules.vague.search(text)
+    )
+
+
+def mentions_in(text: str) -> list[Mention]:
+    """Return what a prepared sentence mentions, in the order of the text."""
+    rules, clauses = load_rules(), clauses_of(text)
+    is_of_lungs = not rules.other_organs.search(text)
+    named = [(m.start(), m.end(), rules.kind_of[_key(m.group())]) for m in rules.kinds.finditer(text)]
+    vague = [
+        (m.start(), m.end(), "opacity")
+        for m in rules.vague.finditer(text)
+        if is_of_lungs and _is_opacity(text, m, named)
+    ]
+    spans = sorted([*named, *vague])
+    found = [
+        Mention(
+            kind, _certainty(text, i, spans, clauses), start, end, "vague" if (start, end, kind) in vague else "named"
+        )
+        for i, (start, end, kind) in enumerate(spans)
+    ]
+    return sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
+
+
+def normal_structures_in(text: str, mentions: Sequence[Mention]) -> list[Mention]:
+    """Return the denials in clauses without a finding: "heart size is normal" denies a cardiomegaly."""
+    rules, found = load_rules(), []
+    for start, end in clauses_of(text):
+        normal = rules.normal.search(text, start, end)
+        if normal and not any(start <= m.start < end for m in mentions):
+            for kind, pattern in rules.normal_structures.items():
+                match = pattern.search(text, start, end)
+                if match:
+                    found.append(Mention(kind, "denied", match.start(), match.end()))
+    return found
+
+
+def _is_opacity(text: str, match: re.Match[str], named: Sequence[tuple[int, int, str]]) -> bool:
+    """Return whether a vague word can mean an opacity: no other finding, and none of its words, before it."""
+    start, end = match.span()
+    if any(a < end and start < b for a, b, _ in named) or load_rules().not_vague.search(
+        text, max(0, start - 40), start
+    ):
+        return False
+    return not any(kind != "opacity" and b <= start and len(text[b:start].split()) <= 1 for _, b, kind in named)
+
+
+def _clear(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Mention]:
+    rules = load_rules()
+    before = {m.span() for m in rules.clear_before.finditer(text)}
+    after = {m.span() for m in rules.clear_after.finditer(text)}
+    for span in list(before):  # "sparing of" and "sparing" are one
+        after = {a for a in after if a == span or a[1] <= span[0] or span[1] <= a[0]} | (
+            {span} if any(a[0] == span[0] for a in after) else set()
+        )
+    return [
+        Mention("opacity", _when_clear(text, a), a, b, "clear", (a, b) in before, (a, b) in after)
+        for a, b in sorted(before | after)
+        if not any(s < b and a < e for s, e, _ in spans) and not _NOT.search(text, max(0, a - 40), a)
+    ]
+
+
+def _when_clear(text: str, position: int) -> Certainty:
+    start = max(text.rfind(mark, 0, position) for mark in ",;.") + 1
+    return "past" if load_rules().clear_in_past.search(text, start, position) else "denied"
+
+
+def _certainty(
+    text: str, index: int, spans: Sequence[tuple[int, int, str]], clauses: Sequence[tuple[int, int]]
+) -> Certainty:
+    rules = load_rules()
+    position, finish, _ = spans[index]
+    start, end = next((a, b) for a, b in clauses if a <= position < b)
+    reach = _reach_of_cues_behind(text, index, spans, end)
+    if rules.past_after.search(text, finish, reach):
+        return "past"
+    before = rules.past_before.search(text, max(start, position - _PAST_REACH), position)
+    if before and not rules.still_there.search(text, before.end(), end):
+        return "past"
+    if is_denied(text, position, clauses, reach):
+        return "denied"
+    doubted = rules.uncertain_before.search(text, start, position) or rules.uncertain_after.search(text, finish, reach)
+    return "uncertain" if doubted else "affirmed"
+
+
+def _reach_of_cues_behind(text: str, index: int, spans: Sequence[tuple[int, int, str]], end: int) -> int:
+    """Return where a cue behind a finding ends to be one of it: at the next finding that is not listed with it."""
+    while index + 1 < len(spans) and spans[index + 1][0] < end:
+        if not _LINK.fullmatch(text, spans[index][1], spans[index + 1][0]):
+            return spans[index + 1][0]
+        index += 1
+    return end
+
+
+def _key(term: str) -> str:
+    return " ".join(term.lower().split())
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match.group())
+
+
+def _blank_first_group(match: re.Match[str]) -> str:
+    whole, start = match.group(), match.start()
+    return whole[: match.start(1) - start] + " " * len(match.group(1)) + whole[match.end(1) - start :]
