@@ -105,7 +105,7 @@ def test_learning_ends_in_a_small_adapter_that_predicts(config, base):
 
 
 def test_the_loss_falls_and_the_network_learns(config):
-    longer = config.model_copy(update={"num_epochs": 4, "steps_per_epoch": 12, "learning_rate": 1e-2})
+    longer = config.model_copy(update={"num_epochs": 8, "steps_per_epoch": 12, "learning_rate": 1e-2})
     losses = [event.loss for event in finetune(longer, make_cases(5)) if isinstance(event, EpochChecked)]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -329,8 +329,8 @@ def test_a_volume_gives_slices_of_one_case():
 
 def test_rare_classes_are_drawn_more_often_than_they_are():
     _, architecture = build_tmca_tiny()
-    cases = [make_case(seed, is_held_out=False) for seed in range(7)]
-    cases.append(make_case(7, findings=(), is_held_out=False))
+    filled = [case for seed in range(20) if (case := make_case(seed, is_held_out=False)).mask.any()][:7]
+    cases = [*filled, replace(make_case(99, findings=(), is_held_out=False), id="empty")]
     assert not cases[-1].mask.any()
     snapshot = take_snapshot(
         take_cases(Listed(tuple(cases))),
@@ -345,4 +345,4 @@ def test_rare_classes_are_drawn_more_often_than_they_are():
         for step in range(200)
         for lesson in draw_lessons(snapshot, 2, 0.0, torch.Generator().manual_seed(step))
     ]
-    assert drawn.count("p7") > 1.5 * len(drawn) / 8
+    assert drawn.count("empty") > 1.5 * len(drawn) / 8
