@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
@@ -74,6 +75,8 @@ class TrainingProcess:
             raise StudyWriteError(
                 f"{out}: the training cannot be started there ({error.strerror}).", hint="Choose another folder."
             ) from error
+        # Waited for in the background: it may outlive whoever started it, and a process that nobody waits for stays.
+        threading.Thread(target=process.wait, daemon=True, name="tmca-training").start()
         with atomic_write(run / PROCESS) as file:
             file.write(json.dumps({"pid": process.pid, "arguments": list(arguments)}).encode())
         return cls(out, process)

@@ -76,6 +76,8 @@ def test_pointing_drawing_and_windowing(bench, qtbot, move_mouse):
     qtbot.waitUntil(lambda: told[-1] == {}, timeout=5_000)
 
     # A stroke that excludes what it passes over is one step of undo, and moves no picture.
+    rows, columns = np.mgrid[30:66, 10:70]
+    layer.data_setitem((rows.ravel(), columns.ravel()), 1)
     panel.tabs.setCurrentWidget(panel.correct)
     qtbot.mouseClick(panel.correct.exclude, LEFT)
     before, centre = layer.data.copy(), tuple(viewer.scene.camera.center)
