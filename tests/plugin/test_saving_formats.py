@@ -44,7 +44,7 @@ def test_labels_are_saved_as_a_segmentation_and_as_nrrd(make_napari_viewer, seri
     scan = read_scan(series)
     mask = np.zeros(scan.shape, dtype=np.uint8)
     mask[1:3, 0, 2:] = 1
-    provenance = Provenance("tmca-compact", "0.2.0", "ab" * 32, "cpu")
+    provenance = Provenance("tmca-compact", "0.3.0", "ab" * 32, "cpu")
     viewer = make_napari_viewer()
     layer = viewer.add_labels(mask, metadata={SCAN_KEY: scan, PROVENANCE_KEY: provenance})
     layer.save(str(tmp_path / "seg.dcm"), plugin="napari-tmca")
