@@ -21,7 +21,8 @@ def show_workbench(viewer: Viewer) -> None:
 
 def show_cases(viewer: Viewer) -> None:
     """Dock the cases of a project, or bring them to the front."""
-    viewer.window.add_plugin_dock_widget(PLUGIN, CASES_PANEL)
+    # A tab beside the panel of the report: one above the other, neither has room on a small screen.
+    viewer.window.add_plugin_dock_widget(PLUGIN, CASES_PANEL, tabify=True)
 
 
 def open_dicom_folder(viewer: Viewer) -> None:
