@@ -123,7 +123,7 @@ def test_a_training_reports_its_epochs_and_leaves_weights_that_predict(tmca, dat
 def test_models_are_listed_with_size_hash_and_figures(tmca):
     code, out, _ = tmca("models")
     assert code == 0
-    assert "tmca-compact 0.2.0, 38." in out
+    assert "tmca-compact 0.3.0, 38." in out
     assert "sha256" in out
     assert "intact" in out
     assert "dice_mean" in out
@@ -132,7 +132,7 @@ def test_models_are_listed_with_size_hash_and_figures(tmca):
 def test_the_doctor_finds_this_installation_sound(tmca):
     code, out, _ = tmca("doctor")
     assert code == 0
-    assert "model tmca-compact 0.2.0: intact" in out
+    assert "model tmca-compact 0.3.0: intact" in out
     assert "devices: cpu" in out
 
 
