@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -71,7 +71,7 @@ class TrainWidget(QWidget):
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.verticalHeader().setVisible(False)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.setMinimumHeight(120)
+        self.table.setMinimumHeight(90)
         self.use, self.keep = QPushButton("Use new model"), QPushButton("Keep old")
         self.roll_back = QPushButton("Roll back")
         self.roll_back.setToolTip("Return to the model that was in use before")
@@ -87,6 +87,10 @@ class TrainWidget(QWidget):
         self._connect()
         self._attach()
         self.refresh()
+
+    def sizeHint(self) -> Any:
+        """Return a width at which the curves can be read beside a picture."""
+        return QSize(420, super().sizeHint().height())
 
     def refresh(self) -> None:
         """Show which cases there are, what may be pressed, and which model is in use."""
@@ -183,7 +187,7 @@ class TrainWidget(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.notes)
         layout.addWidget(self.status)
-        layout.addWidget(self.plots, stretch=1)
+        layout.addWidget(self.plots, stretch=2)
         layout.addWidget(self.verdict)
         layout.addWidget(self.table, stretch=1)
         choice = QHBoxLayout()
@@ -333,7 +337,7 @@ class _Plots(QWidget):
         for plot, label in ((self._loss_plot, "loss"), (self._dice_plot, "Dice (%)")):
             plot.setBackground(None)
             plot.setLabel("left", label)
-            plot.setMinimumHeight(110)
+            plot.setMinimumHeight(118)
             plot.setMenuEnabled(False)
             plot.hideButtons()
             layout.addWidget(plot)
