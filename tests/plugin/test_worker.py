@@ -63,7 +63,7 @@ def test_the_timer_rests_when_nothing_is_asked(worker, qtbot, tiny_model):
 
 
 def test_who_is_gone_is_told_nothing(qapp, qtbot, tmp_path):
-    # A queued signal once reached a session that was just taken down, and the process died.
+    # A signal queued across threads would reach a listener that is just taken down, and end the process.
     for _ in range(30):
         worker = InferenceWorker()
         listener = _Listener(worker)
