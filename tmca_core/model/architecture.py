@@ -21,6 +21,15 @@ class CompactImageEncoder(_Frozen):
     detail_channels: int = 24
 
 
+class EfficientNetLiteImageEncoder(_Frozen):
+    """See `tmca_core.model.image_encoder.EfficientNetLite`; the kernels are the decoder's."""
+
+    kind: Literal["efficientnet-lite0"] = "efficientnet-lite0"
+    channels: tuple[int, int, int, int] = (64, 128, 192, 256)
+    kernel_sizes: tuple[int, int, int, int] = (3, 7, 7, 7)
+    detail_channels: int = 24
+
+
 class ConvNeXtImageEncoder(_Frozen):
     """A ConvNeXt of transformers; defaults are ConvNeXt-Tiny."""
 
@@ -29,6 +38,9 @@ class ConvNeXtImageEncoder(_Frozen):
     depths: tuple[int, int, int, int] = (3, 3, 9, 3)
     kernel_sizes: tuple[int, int, int, int] = (3, 7, 7, 7)
     detail_channels: int = 48
+
+
+ImageEncoderArchitecture = CompactImageEncoder | EfficientNetLiteImageEncoder | ConvNeXtImageEncoder
 
 
 class TextEncoderArchitecture(_Frozen):
@@ -84,9 +96,7 @@ class PreprocessArchitecture(_Frozen):
 class TmcaArchitecture(_Frozen):
     """Everything `tmca_core.model.build.build_tmca` needs, apart from the vocabulary and the weights."""
 
-    image_encoder: Annotated[CompactImageEncoder | ConvNeXtImageEncoder, Field(discriminator="kind")] = (
-        CompactImageEncoder()
-    )
+    image_encoder: Annotated[ImageEncoderArchitecture, Field(discriminator="kind")] = CompactImageEncoder()
     text_encoder: TextEncoderArchitecture = TextEncoderArchitecture()
     decoder_depth: int = Field(default=1, ge=1)
     enhancement: EnhancementArchitecture = EnhancementArchitecture()

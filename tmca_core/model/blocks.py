@@ -8,6 +8,26 @@ import torch
 from torch import Tensor, nn
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """Depthwise convolution without bias, padded to the input's size over its stride.
+
+    On a CPU it computes in float32 under autocast where the kernel is larger than 3 or the stride is 2: in bfloat16 the
+    gradient of these takes many times as long (benchmarks/depthwise.py).
+    """
+
+    def __init__(self, channels: int, kernel_size: int, *, stride: int = 1) -> None:
+        super().__init__(
+            channels, channels, kernel_size, stride=stride, padding=kernel_size // 2, groups=channels, bias=False
+        )
+        self._is_slow_in_bfloat16 = kernel_size > 3 or stride > 1
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if self._is_slow_in_bfloat16 and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
+
+
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution, two pointwise convolutions, residual: (B, C, H, W) to the same shape.
 
@@ -17,9 +37,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, channels: int, *, kernel_size: int = 7, expansion: int = 3) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(
-            channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False
-        )
+        self.depthwise: nn.Conv2d = DepthwiseConv2d(channels, kernel_size)
         self.norm: nn.Module = nn.BatchNorm2d(channels)
         self.expand = nn.Conv2d(channels, expansion * channels, 1)
         self.project = nn.Conv2d(expansion * channels, channels, 1)

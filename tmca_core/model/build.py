@@ -11,16 +11,24 @@ from tmca_core.model.alignment import MultiLevelAlignment
 from tmca_core.model.architecture import (
     AlignmentArchitecture,
     CompactImageEncoder,
-    ConvNeXtImageEncoder,
+    EfficientNetLiteImageEncoder,
     EnhancementArchitecture,
+    ImageEncoderArchitecture,
     PreprocessArchitecture,
     TextEncoderArchitecture,
     TmcaArchitecture,
 )
 from tmca_core.model.decoder import Decoder
 from tmca_core.model.enhancement import TargetEnhancement
-from tmca_core.model.hub import PretrainedSource, load_bert_weights, load_convnext_weights, read_bert, read_convnext
-from tmca_core.model.image_encoder import CompactConvNeXt, PretrainedConvNeXt
+from tmca_core.model.hub import (
+    PretrainedSource,
+    load_bert_weights,
+    load_convnext_weights,
+    load_efficientnet_lite,
+    read_bert,
+    read_convnext,
+)
+from tmca_core.model.image_encoder import CompactConvNeXt, EfficientNetLite, PretrainedConvNeXt
 from tmca_core.model.text_encoder import ReportTokenizer, TextEncoder
 from tmca_core.model.tmca import Tmca
 
@@ -111,16 +119,20 @@ def build_tmca_base(
 def build_tmca_compact(
     text_source: PretrainedSource,
     *,
+    image_source: PretrainedSource | None = None,
     enhancement: EnhancementArchitecture | None = None,
     alignment: AlignmentArchitecture | None = None,
     num_trainable_layers: int = 2,
 ) -> tuple[Tmca, TmcaArchitecture]:
-    """Build ``tmca-compact``: a ConvNeXt of 2.6 million weights for the CPU, and a small pretrained BERT.
+    """Build ``tmca-compact``: an image encoder of about 3 million weights for the CPU, and a small pretrained BERT.
 
     Parameters
     ----------
     text_source : PretrainedSource
         A small BERT such as the one `tmca_core.model.prune` makes of all-MiniLM-L6-v2.
+    image_source : PretrainedSource, optional
+        An EfficientNet-Lite0 as scripts/convert_efficientnet_lite.py writes it. Without one, the image encoder is a
+        ConvNeXt of random weights.
     enhancement, alignment : optional
         Other than the defaults, for an ablation.
     num_trainable_layers : int
@@ -130,13 +142,38 @@ def build_tmca_compact(
     bert = read_bert(text_source)
     text = bert.architecture.model_copy(update={"num_trainable_layers": num_trainable_layers})
     architecture = TmcaArchitecture(
+        image_encoder=CompactImageEncoder() if image_source is None else EfficientNetLiteImageEncoder(),
         text_encoder=text,
         enhancement=enhancement or COMPACT_ENHANCEMENT,
         alignment=alignment or AlignmentArchitecture(),
     )
     model = build_tmca(architecture, bert.vocabulary)
     load_bert_weights(model.text_encoder.bert, bert)
+    if isinstance(model.image_encoder, EfficientNetLite) and image_source is not None:
+        load_efficientnet_lite(model.image_encoder.backbone, image_source)
     return model, architecture
+
+
+def with_efficientnet_lite(
+    model: Tmca, architecture: TmcaArchitecture, image_source: PretrainedSource
+) -> tuple[Tmca, TmcaArchitecture]:
+    """Return a network with the text side and decoder of ``model``, and a pretrained EfficientNet-Lite0 to look with.
+
+    The 1x1 convolutions between the two start at random: such a network has to be trained.
+
+    Raises
+    ------
+    CheckpointError
+        If a file of the image encoder is missing or damaged.
+
+    """
+    before = architecture.image_encoder
+    image = EfficientNetLiteImageEncoder(
+        channels=before.channels, kernel_sizes=before.kernel_sizes, detail_channels=before.detail_channels
+    )
+    model.image_encoder = EfficientNetLite(channels=image.channels, detail_channels=image.detail_channels)
+    load_efficientnet_lite(model.image_encoder.backbone, image_source)
+    return model, architecture.model_copy(update={"image_encoder": image})
 
 
 def build_tmca_tiny(
@@ -177,8 +214,8 @@ def tiny_vocabulary() -> list[str]:
 
 
 def _build_image_encoder(
-    image: CompactImageEncoder | ConvNeXtImageEncoder,
-) -> CompactConvNeXt | PretrainedConvNeXt:
+    image: ImageEncoderArchitecture,
+) -> CompactConvNeXt | EfficientNetLite | PretrainedConvNeXt:
     if image.kind == "compact":
         return CompactConvNeXt(
             channels=image.channels,
@@ -186,6 +223,8 @@ def _build_image_encoder(
             kernel_sizes=image.kernel_sizes,
             detail_channels=image.detail_channels,
         )
+    if image.kind == "efficientnet-lite0":
+        return EfficientNetLite(channels=image.channels, detail_channels=image.detail_channels)
     config = ConvNextConfig(hidden_sizes=list(image.channels), depths=list(image.depths))
     return PretrainedConvNeXt(ConvNextModel(config), detail_channels=image.detail_channels)
 

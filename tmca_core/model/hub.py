@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import BertModel, ConvNextModel
 
+    from tmca_core.model.image_encoder import EfficientNetLiteBackbone
+
 WEIGHTS_FILE = "model.safetensors"
 PICKLE_FILE = "pytorch_model.bin"
+EFFICIENTNET_LITE0 = "efficientnet-lite0"
 
 _CONVERT = (
     "import sys, torch; from safetensors.torch import save_file; "
@@ -145,6 +148,25 @@ def load_convnext_weights(backbone: ConvNextModel, source: PretrainedImageBackbo
     _load(backbone, source.tensors, source.folder)
 
 
+def load_efficientnet_lite(backbone: EfficientNetLiteBackbone, source: PretrainedSource) -> None:
+    """Copy the tensors of a folder that scripts/convert_efficientnet_lite.py has written into ``backbone``.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged, or the configuration is of another network.
+
+    """
+    folder = source.folder()
+    found = read_json(folder / "config.json").get("model_type")
+    if found != EFFICIENTNET_LITE0:
+        raise CheckpointError(
+            f"{folder.name}: expected model_type {EFFICIENTNET_LITE0} in config.json, got {found}.",
+            hint="scripts/convert_efficientnet_lite.py makes such a folder.",
+        )
+    _load(backbone, _tensors(folder, prefix=""), folder)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file, or raise CheckpointError."""
     try:
@@ -201,7 +223,9 @@ def _converted(folder: Path) -> Path:
     return partial.replace(converted)
 
 
-def _load(module: BertModel | ConvNextModel, tensors: dict[str, Tensor], folder: Path) -> None:
+def _load(
+    module: BertModel | ConvNextModel | EfficientNetLiteBackbone, tensors: dict[str, Tensor], folder: Path
+) -> None:
     own = module.state_dict()
     missing = sorted(set(own) - set(tensors))
     misshapen = sorted(name for name in own if name in tensors and own[name].shape != tensors[name].shape)

@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d, normalize, pad
 
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.decoder import Decoder, level_attention
-from tmca_core.model.image_encoder import CompactConvNeXt, ImageFeatures, PretrainedConvNeXt
+from tmca_core.model.image_encoder import CompactConvNeXt, EfficientNetLite, ImageFeatures, PretrainedConvNeXt
 from tmca_core.model.losses import segmentation_loss
 from tmca_core.model.semantic_distance import foreground_sums
 
@@ -66,7 +66,7 @@ class Tmca(nn.Module):
 
     Parameters
     ----------
-    image_encoder : CompactConvNeXt or PretrainedConvNeXt
+    image_encoder : CompactConvNeXt, EfficientNetLite or PretrainedConvNeXt
         Pictures to features.
     text_encoder : TextEncoder
         Sentences to token embeddings.
@@ -86,7 +86,7 @@ class Tmca(nn.Module):
     def __init__(
         self,
         *,
-        image_encoder: CompactConvNeXt | PretrainedConvNeXt,
+        image_encoder: CompactConvNeXt | EfficientNetLite | PretrainedConvNeXt,
         text_encoder: TextEncoder,
         tokenizer: ReportTokenizer,
         decoder: Decoder,

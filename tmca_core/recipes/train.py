@@ -33,7 +33,7 @@ from tmca_core.data.telling import Teller
 from tmca_core.device import choose_device
 from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
-from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny
+from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny, with_efficientnet_lite
 from tmca_core.model.checkpoint import find_model, load_model, read_manifest, save_model
 from tmca_core.model.hub import PretrainedSource
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
@@ -166,7 +166,11 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     """Build the network that a configuration names, on pretrained weights where it has sources."""
     if config.start_from:
         model, architecture, _ = load_model(find_model(config.start_from))
-        return model, architecture
+        if not config.image_encoder:
+            return model, architecture
+        return with_efficientnet_lite(
+            model, architecture, PretrainedSource(config.image_encoder, config.image_revision)
+        )
     parts: dict[str, Any] = {"enhancement": config.enhancement, "alignment": config.alignment}
     if config.size == "tiny":
         return build_tmca_tiny(**parts)
@@ -177,6 +181,8 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
                 "model.text_encoder: expected the folder of a small BERT, got nothing.",
                 hint="scripts/prune_minilm.py makes one.",
             )
+        if config.image_encoder:
+            parts["image_source"] = PretrainedSource(config.image_encoder, config.image_revision)
         return build_tmca_compact(text, num_trainable_layers=config.num_trainable_text_layers, **parts)
     if not config.image_encoder:
         raise ConfigError(
@@ -485,12 +491,16 @@ def _without_paths(config: TrainConfig) -> dict[str, Any]:
 
 
 def make_optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:
-    """Return AdamW with the pretrained encoder slower, and no decay on gains, biases and scalars."""
+    """Return AdamW with the pretrained encoders slower, and no decay on gains, biases and scalars."""
+    scales = {
+        "text_encoder.bert.": schedule.text_learning_rate_scale,
+        "image_encoder.backbone.": schedule.image_learning_rate_scale,
+    }
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            pretrained = name.startswith(("text_encoder.bert.", "image_encoder.backbone."))
-            rate = schedule.learning_rate * (schedule.text_learning_rate_scale if pretrained else 1.0)
+            scale = next((scale for prefix, scale in scales.items() if name.startswith(prefix)), 1.0)
+            rate = schedule.learning_rate * scale
             decay = schedule.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(

@@ -51,7 +51,8 @@ class DataConfig(_Frozen):
 class ModelConfig(_Frozen):
     """Which network. Sources are local folders or hub ids; a hub id needs its revision.
 
-    ``start_from`` continues from the weights of a model instead of the pretrained encoders.
+    ``start_from`` continues from the weights of a model instead of the pretrained encoders; with ``image_encoder``
+    beside it, the folder of an EfficientNet-Lite0, that one takes the place of the model's own image encoder.
     """
 
     size: Literal["tiny", "compact", "base"] = "compact"
@@ -73,12 +74,17 @@ class Stage(_Frozen):
 
 
 class ScheduleConfig(_Frozen):
-    """How long, how fast, how regularised. One cosine runs over all stages."""
+    """How long, how fast, how regularised. One cosine runs over all stages.
+
+    ``text_learning_rate_scale`` and ``image_learning_rate_scale`` slow pretrained encoders down; an image encoder that
+    starts at random learns at the full rate.
+    """
 
     stages: tuple[Stage, ...] = (Stage(image_size=224, epochs=8),)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     text_learning_rate_scale: float = Field(default=0.1, ge=0)
+    image_learning_rate_scale: float = Field(default=0.1, ge=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     gradient_clip: float = Field(default=1.0, gt=0)

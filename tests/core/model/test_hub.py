@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +12,16 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, ConvNextConfig, ConvNextModel
 
 from tmca_core.errors import CheckpointError
-from tmca_core.model.build import build_tmca_base, build_tmca_compact, tiny_vocabulary
-from tmca_core.model.hub import PretrainedSource, read_bert
+from tmca_core.model.build import (
+    build_tmca,
+    build_tmca_base,
+    build_tmca_compact,
+    build_tmca_tiny,
+    tiny_vocabulary,
+    with_efficientnet_lite,
+)
+from tmca_core.model.hub import EFFICIENTNET_LITE0, PretrainedSource, read_bert
+from tmca_core.model.image_encoder import EfficientNetLiteBackbone
 from tmca_core.model.prune import kept_word_pieces, medical_words, prune_bert
 
 
@@ -49,6 +60,15 @@ def write_convnext(folder):
     (folder / "config.json").write_text(json.dumps(backbone.config.to_dict()))
     state = {f"convnext.{name}": tensor.contiguous() for name, tensor in backbone.state_dict().items()}
     save_file({**state, "classifier.weight": torch.zeros(2, 32)}, folder / "model.safetensors")
+    return backbone
+
+
+def write_efficientnet_lite(folder):
+    torch.manual_seed(3)
+    backbone = EfficientNetLiteBackbone().eval()
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": EFFICIENTNET_LITE0}))
+    save_file(backbone.state_dict(), folder / "model.safetensors")
     return backbone
 
 
@@ -161,3 +181,42 @@ def test_pruning_keeps_medical_words_and_drops_what_cannot_be_typed():
     kept = kept_word_pieces(vocabulary, frozenset({"pneumonia"}), num_common=3)
     assert [vocabulary[i] for i in kept] == ["[PAD]", "the", "pneumonia", "##ly"]
     assert {"lung", "lobe", "artery", "thorax"} <= medical_words()
+
+
+def test_compact_takes_its_image_encoder_from_a_local_folder(tmp_path):
+    write_bert(tmp_path / "bert")
+    backbone = write_efficientnet_lite(tmp_path / "image")
+    source = PretrainedSource(tmp_path / "image")
+    compact, architecture = build_tmca_compact(PretrainedSource(tmp_path / "bert"), image_source=source)
+    assert architecture.image_encoder.kind == "efficientnet-lite0"
+    tiny, tiny_architecture = build_tmca_tiny()
+    tiny, tiny_architecture = with_efficientnet_lite(tiny, tiny_architecture, source)
+    for model, sizes in ((compact, (64, 128, 192, 256)), (tiny, (12, 16, 24, 32))):
+        model.eval()
+        image, tokens = torch.randn(1, 3, 70, 64), model.tokenizer([["left lower lung"]])
+        with torch.inference_mode():
+            for found, expected in zip(
+                model.image_encoder.backbone(image[..., :64, :]), backbone(image[..., :64, :]), strict=True
+            ):
+                torch.testing.assert_close(found, expected)
+            assert tuple(level.shape[1] for level in model.encode_image(image).levels) == sizes
+            assert model(image, tokens).logits.shape == (1, 1, 70, 64)
+    rebuilt = build_tmca(tiny_architecture, tiny_vocabulary())
+    rebuilt.load_state_dict(tiny.state_dict())
+
+
+def test_an_image_encoder_of_another_network_is_refused(tmp_path):
+    write_bert(tmp_path / "bert")
+    write_convnext(tmp_path / "convnext")
+    with pytest.raises(CheckpointError, match="expected model_type efficientnet-lite0"):
+        build_tmca_compact(PretrainedSource(tmp_path / "bert"), image_source=PretrainedSource(tmp_path / "convnext"))
+
+
+def test_only_the_official_image_weights_are_converted(tmp_path):
+    torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3)}, tmp_path / "lite0.pth")
+    script = Path(__file__).parents[3] / "scripts" / "convert_efficientnet_lite.py"
+    command = [sys.executable, str(script), str(tmp_path / "lite0.pth"), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "expected sha256" in result.stderr
+    assert not (tmp_path / "out").exists()
