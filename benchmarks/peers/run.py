@@ -33,6 +33,7 @@ from tmca_core.data.loader import collate, epoch_order, read_samples
 from tmca_core.errors import TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
 from tmca_core.model.architecture import PreprocessArchitecture
+from tmca_core.model.checkpoint import find_model, read_manifest
 from tmca_core.recipes.compare import CaseTable, compare
 from tmca_core.recipes.evaluate import spread
 from tmca_core.recipes.train import learning_rate_factor
@@ -60,6 +61,7 @@ def read_arguments(description: str | None = __doc__) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--note", help="about the machine, to be stored")
     parser.add_argument("--json", type=Path)
     training = parser.add_argument_group("training")
     training.add_argument("--data", type=Path, help="data folder to train and score on")
@@ -238,9 +240,16 @@ def table(results: dict[str, Any]) -> str:
 
 def origin(arguments: argparse.Namespace, script: str) -> dict[str, Any]:
     """Return what was run, on what, and when."""
+    machine = f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}"
+    model = (
+        "tiny"
+        if arguments.model == "tiny"
+        else "{0.name} {0.version}".format(read_manifest(find_model(arguments.model)))
+    )
     return {
         "command": " ".join([f"python {script}", *_without_folders(arguments)]),
-        "machine": f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}",
+        "machine": f"{machine}, {arguments.note}" if arguments.note else machine,
+        "model": model,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "batch": arguments.batch,
     }
@@ -290,7 +299,7 @@ def _without_folders(arguments: argparse.Namespace) -> list[str]:
     """Return the command line as others may read it: no folder of this machine."""
     shown = []
     for name, value in vars(arguments).items():
-        if value is not None and name not in ("json", "cases", "only"):
+        if value is not None and name not in ("json", "cases", "only", "note"):
             option = Path(value).name if name in ("data", "lvit", "languidemedseg", "model") else str(value)
             shown += [f"--{name.replace('_', '-')}", option]
     return shown
