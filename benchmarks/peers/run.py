@@ -61,6 +61,7 @@ def read_arguments(description: str | None = __doc__) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-memory", action="store_true", help="start no process to measure memory")
     parser.add_argument("--note", help="about the machine, to be stored")
     parser.add_argument("--json", type=Path)
     training = parser.add_argument_group("training")
@@ -277,8 +278,9 @@ def main() -> None:
         sys.stdout.write(json.dumps(peak_memory_mb()) + "\n")
         return
     results = measure(methods, arguments)
-    for name in methods:
-        results[name]["peak_memory_mb"] = memory_of(name)
+    if not arguments.no_memory:
+        for name in methods:
+            results[name]["peak_memory_mb"] = memory_of(name)
     told = {"kind": "peers", **origin(arguments, "benchmarks/peers/run.py")}
     if arguments.data:
         trained = train_and_score(methods, arguments)
@@ -299,7 +301,10 @@ def _without_folders(arguments: argparse.Namespace) -> list[str]:
     """Return the command line as others may read it: no folder of this machine."""
     shown = []
     for name, value in vars(arguments).items():
-        if value is not None and name not in ("json", "cases", "only", "note"):
+        if value not in (None, False) and name not in ("json", "cases", "only", "note"):
+            if value is True:
+                shown.append(f"--{name.replace('_', '-')}")
+                continue
             option = Path(value).name if name in ("data", "lvit", "languidemedseg", "model") else str(value)
             shown += [f"--{name.replace('_', '-')}", option]
     return shown
