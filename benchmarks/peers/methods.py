@@ -1,8 +1,8 @@
 """Methods behind one face: pictures and texts in, logits out, and one training step with the same loss and optimiser.
 
-LViT and LanGuideMedSeg are imported from a checkout that the user points to, with the libraries that they ask for;
-nothing of theirs is copied, fetched or changed on disk. All start from random weights: pretrained ones would have to be
-fetched.
+LViT and LanGuideMedSeg are imported from a checkout that the user points to, with the libraries that they ask for (see
+each class); nothing of theirs is copied, fetched or changed on disk. All start from random weights: pretrained ones
+would have to be fetched.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import importlib
 import sys
 import zlib
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import BertTokenizer
 from unet import PlainUNet
 
 from tmca_core.data.loader import standardise_batch
 from tmca_core.errors import ConfigError
 from tmca_core.model.build import build_tmca, build_tmca_tiny
 from tmca_core.model.checkpoint import find_model, load_model
+from tmca_core.model.fold import fold_batch_norms
 from tmca_core.model.losses import segmentation_loss
 from tmca_core.report import parse_report
 
@@ -43,10 +45,11 @@ class Method:
     """
 
     name: ClassVar[str]
-    note: ClassVar[str] = ""
+    note: str = ""
 
     def __init__(self, network: nn.Module, learning_rate: float) -> None:
         self.network = network
+        self.learning_rate = learning_rate
         trained = [p for p in network.parameters() if p.requires_grad]
         self.num_weights = sum(p.numel() for p in network.parameters())
         self.num_trained = sum(p.numel() for p in trained)
@@ -60,36 +63,56 @@ class Method:
         """Return the training loss against masks (B, 1, H, W)."""
         return segmentation_loss(self.logits(images, texts), masks)
 
-    def train_step(self, images: Tensor, texts: Sequence[str], masks: Tensor) -> float:
-        """Take one optimiser step."""
+    def train_step(self, images: Tensor, texts: Sequence[str], masks: Tensor, factor: float = 1.0) -> float:
+        """Take one optimiser step at ``factor`` of the method's learning rate."""
         self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(images, texts, masks)
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
 
-    def predict(self, images: Tensor, texts: Sequence[str]) -> Tensor:
-        """Return (B, 1, H, W) masks of 0 and 1."""
+    def finish(self) -> None:
+        """Make the network ready to predict; it is not trained any more."""
         self.network.eval()
+
+    def predict(self, images: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return (B, 1, H, W) masks of 0 and 1; `finish` comes first."""
         with torch.inference_mode():
             return self.logits(images, texts) >= 0
 
 
 class Ours(Method):
-    """``tmca-compact`` with random weights, or the tiny network; trained in bfloat16 as `tmca train` does."""
+    """The network of a model with random weights; trained in bfloat16 and used folded, as the project does.
+
+    Parameters
+    ----------
+    model : str
+        Name or folder of a model, whose architecture and vocabulary are taken; "tiny" for the network of the tests.
+    precision : str
+        "bfloat16" or "float32", of the training.
+
+    """
 
     name = "tmca"
 
-    def __init__(self, size: str, precision: str) -> None:
-        if size == "tiny":
+    def __init__(self, model: str, precision: str) -> None:
+        if model == "tiny":
             network, _ = build_tmca_tiny()
         else:
-            loaded, architecture, _ = load_model(find_model("tmca-compact"))
+            loaded, architecture, _ = load_model(find_model(model))
             vocabulary = loaded.tokenizer.tokenizer.get_vocab()
             network = build_tmca(architecture, sorted(vocabulary, key=vocabulary.__getitem__))
         super().__init__(network.to(memory_format=torch.channels_last), 2e-3)
         self.is_mixed = precision == "bfloat16"
+        self.note = f"trained in {precision}, with its alignment losses; the text encoder's lower layers stay random"
+
+    def finish(self) -> None:
+        """Fold the batch normalisations, as `tmca_core.predictor.Predictor` does."""
+        super().finish()
+        fold_batch_norms(self.network)
 
     def _forward(self, images: Tensor, texts: Sequence[str]) -> Any:
         reports = [parse_report(text) for text in texts]
@@ -124,14 +147,18 @@ class UNet(Method):
 
 
 class LViT(Method):
-    """LViT from its checkout. Its text encoder, a frozen BERT outside the network, is not part of it and not timed."""
+    """LViT from its checkout; it needs no library beside torch.
+
+    Its text encoder, a frozen BERT outside the network, is not part of it and not timed. Of timm it imports DropPath
+    alone, which it never builds at its own rate of 0; so timm, which wants torchvision, may be missing.
+    """
 
     name = "LViT"
-    note = "word vectors: random and fixed, in the place of bert-embedding's"
+    note = "float32; word vectors random and fixed, in the place of bert-embedding's, which are not timed either"
     num_words: ClassVar[int] = 10
 
     def __init__(self, checkout: Path) -> None:
-        with _importable(checkout, ("nets",)):
+        with _importable(checkout, ("nets",)), _drop_path():
             module = _import(checkout, "nets.LViT")
         config = SimpleNamespace(base_channel=64)  # the one value that the network reads of its Config.py
         super().__init__(module.LViT(config), 3e-4)
@@ -147,28 +174,33 @@ class LViT(Method):
 
 
 class LanGuideMedSeg(Method):
-    """LanGuideMedSeg from its checkout: ConvNeXt-Tiny and a frozen BERT-base of CXR-BERT's size."""
+    """LanGuideMedSeg from its checkout: ConvNeXt-Tiny and a frozen BERT-base of CXR-BERT's size.
+
+    It needs einops and monai; the words are cut by the vocabulary in the checkout.
+    """
 
     name = "LanGuideMedSeg"
-    note = "both encoders with random weights; words numbered by their checksum"
+    note = "float32; both encoders with random weights, the text encoder frozen as published"
     num_words: ClassVar[int] = 24
 
     def __init__(self, checkout: Path) -> None:
+        vocabulary = checkout / "lib" / "BiomedVLP-CXR-BERT-specialized" / "vocab.txt"
+        for needed in (checkout / "utils" / "model.py", vocabulary):
+            if not needed.is_file():
+                raise _no_checkout(checkout, needed.relative_to(checkout).as_posix())
         with _importable(checkout, ("utils", "layers", "model")):
-            if not (checkout / "utils" / "model.py").is_file():
-                raise _no_checkout(checkout, "utils/model.py")
             module = _import(checkout, "utils.model")
         module.AutoModel = _RandomEncoder  # it would fetch weights and run code that comes with them
         super().__init__(module.LanGuideMedSeg("bert", "convnext", 768), 3e-4)
+        self.tokenizer = BertTokenizer(vocab=str(vocabulary), do_lower_case=True)
 
     def logits(self, images: Tensor, texts: Sequence[str]) -> Tensor:
         """See `Method`; the network gives probabilities, which are turned back."""
-        words = [text.lower().split()[: self.num_words] for text in texts]
-        numbers = torch.zeros(len(texts), self.num_words, dtype=torch.long)
-        for row, line in enumerate(words):
-            numbers[row, : len(line)] = torch.tensor([1000 + zlib.crc32(w.encode()) % 29_000 for w in line])
-        told = {"input_ids": numbers, "attention_mask": (numbers > 0).long()}
-        return torch.logit(self.network([standardise_batch(images), told]).float(), eps=1e-6)
+        told = self.tokenizer(
+            list(texts), padding="max_length", max_length=self.num_words, truncation=True, return_tensors="pt"
+        )
+        words = {"input_ids": told["input_ids"], "attention_mask": told["attention_mask"]}
+        return torch.logit(self.network([standardise_batch(images), words]).float(), eps=1e-6)
 
 
 class _RandomEncoder:
@@ -181,6 +213,25 @@ class _RandomEncoder:
         if name == "bert":
             return BertModel(BertConfig(vocab_size=30522), add_pooling_layer=False)
         return ConvNextModel(ConvNextConfig())
+
+
+@contextmanager
+def _drop_path() -> Iterator[None]:
+    """Let ``from timm.models.layers import DropPath`` work where timm does not, while the block runs."""
+    try:
+        importlib.import_module("timm.models.layers")
+    except ImportError:
+        names = ("timm", "timm.models", "timm.models.layers")
+        stand_ins = {name: ModuleType(name) for name in names}
+        stand_ins[names[-1]].DropPath = nn.Identity  # type: ignore[attr-defined]
+        sys.modules.update(stand_ins)
+        try:
+            yield
+        finally:
+            for name in names:
+                del sys.modules[name]
+    else:
+        yield
 
 
 def _word_vector(word: str) -> Tensor:

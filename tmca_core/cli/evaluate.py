@@ -50,6 +50,10 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option("--plots", metavar="DIR", help="Draw worst, median and best cases, and --trust here.")
     ] = None,
+    without_leaks: Annotated[
+        bool,
+        typer.Option("--without-leaks", help="Also without cases that have a near twin or their patient elsewhere."),
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most N cases of each split.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of --reports shuffled and reworded.")] = 0,
     leave_out_unreadable: Annotated[
@@ -86,6 +90,7 @@ def evaluate(
         "leave_out_unreadable": leave_out_unreadable,
     }
     options["more"] = More(surface=surface, tolerance=tolerance, trust=trust or plots is not None, floors=floors)
+    options["leaks"] = _find_leaks(dataset) if without_leaks else None
     finished: dict[str, list[SplitDone]] = {}
     rows: list[dict[str, Any]] = []
     for mode, chosen in modes.items():
@@ -164,6 +169,20 @@ def _name_leaks(leaks: Mapping[str, tuple[str, ...]]) -> list[str]:
     return [f"{len(leaks):,} patients stand in more than one split; scores on these splits are too high."]
 
 
+def _find_leaks(dataset: "Dataset") -> frozenset[tuple[str, str]]:
+    """Look at every picture of all splits for near twins."""
+    from tmca_core.data.leaks import leaked_cases, read_fingerprints
+
+    total = len({case.image for case in dataset.cases})
+    prints = {}
+    with ProgressLine() as line:
+        for done, (image, found) in enumerate(read_fingerprints(dataset), 1):
+            line.show_count("looking for twins", done, total)
+            if found is not None:
+                prints[image] = found
+    return leaked_cases(dataset, prints)
+
+
 def _print_notes(notes: Iterable[str]) -> None:
     for note in notes:
         typer.echo(f"note: {note}", err=True)
@@ -177,6 +196,8 @@ def _score_lines(finished: Mapping[str, Sequence["SplitDone"]]) -> tuple[tuple[s
         for done in splits:
             rows.append((f"{mode}, {done.split}" if len(finished) > 1 else done.split, *_score_cells(done.scores)))
             rows.append(("  95 %", "", *_interval_cells(done.intervals), ""))
+            if done.without_leaks is not None:
+                rows.append((f"  without {len(done.leaks or ())} leaks", *_score_cells(done.without_leaks)))
             rows += [(f"  {target or '(no target)'}", *_score_cells(s)) for target, s in done.targets.items()]
             rows += [(f"  text: {origin or '(not said)'}", *_score_cells(s)) for origin, s in done.origins.items()]
     return head, rows
@@ -205,6 +226,9 @@ def _more_lines(finished: Sequence["SplitDone"], mode: str) -> Iterable[str]:
             if floor in done.more.get("floors", {}):
                 f = done.more["floors"][floor]
                 yield f"{name}: floor {said}: Dice mean {f['dice_mean']:.4f}, pooled {f['dice_pooled']:.4f}"
+        if done.leaks is not None:
+            named = ", ".join(done.leaks) or "none"
+            yield f"{name}: cases with a near twin or their patient in another split: {named}"
         if done.failed:
             yield f"left out of {name}: {', '.join(failed.case.id for failed in done.failed)}"
 

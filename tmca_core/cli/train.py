@@ -79,8 +79,9 @@ def _step_line(done: "StepDone") -> str:
 
 def _epoch_line(done: "EpochDone") -> str:
     best = " (best)" if done.is_best else ""
+    waited = f", {done.waiting_share:.0%} of it waiting for batches" if done.waiting_share >= 0.1 else ""
     return (
         f"epoch {done.epoch} of {done.num_epochs} at {done.image_size} px: loss {done.loss:.4f}, "
         f"Dice mean {done.dice_mean:.4f}, pooled {done.dice_pooled:.4f}, "
-        f"no report {done.dice_mean_without_report:.4f}, {format_duration(done.seconds)}{best}"
+        f"no report {done.dice_mean_without_report:.4f}, {format_duration(done.seconds)}{waited}{best}"
     )

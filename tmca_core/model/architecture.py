@@ -62,9 +62,10 @@ class TextEncoderArchitecture(_Frozen):
 
 
 class EnhancementArchitecture(_Frozen):
-    """LTEM. ``enabled = false`` gives an image-only network."""
+    """LTEM. ``enabled = false`` gives an image-only network; ``use_target = false`` plain attention to the words."""
 
     enabled: bool = True
+    use_target: bool = True
     align_dim: int = 128
     attention_dim: int = 128
     num_heads: int = 4

@@ -260,6 +260,7 @@ def _build_enhancements(architecture: TmcaArchitecture) -> list[TargetEnhancemen
             align_dim=enhancement.align_dim,
             attention_dim=enhancement.attention_dim,
             num_heads=enhancement.num_heads,
+            use_target=enhancement.use_target,
         )
         for channels in architecture.image_encoder.channels
     ]

@@ -108,13 +108,23 @@ class TargetEnhancement(nn.Module):
         d_a, the space in which pixels and reports are compared.
     attention_dim, num_heads : int
         Of the cross-attention.
+    use_target : bool
+        Whether what the words say is weighted with A_l; else it is added everywhere. For ablation.
 
     """
 
     def __init__(
-        self, channels: int, text_dim: int, *, align_dim: int = 128, attention_dim: int = 128, num_heads: int = 4
+        self,
+        channels: int,
+        text_dim: int,
+        *,
+        align_dim: int = 128,
+        attention_dim: int = 128,
+        num_heads: int = 4,
+        use_target: bool = True,
     ) -> None:
         super().__init__()
+        self.use_target = use_target
         self.position = PositionCode(channels)
         self.cross_attention = CrossAttention(channels, text_dim, dim=attention_dim, num_heads=num_heads)
         self.to_align = nn.Conv2d(channels, align_dim, 1)
@@ -143,7 +153,9 @@ class TargetEnhancement(nn.Module):
         embeddings = normalize(self.to_align(placed), dim=1)
         attention = self.attention(embeddings, report_vectors)
         said = placed + self.cross_attention(placed, report.tokens, report.mask)
-        gate = self.gamma[None, :, None, None] * attention
+        gate = self.gamma[None, :, None, None]
+        if self.use_target:
+            gate = gate * attention
         return Enhanced(features + (gate * said).to(features.dtype), embeddings, attention)
 
     def attention(self, pixel_embeddings: Tensor, report_vectors: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 from skimage.measure import label
 
 from tmca_core.data.datasets import patients_in_two_splits, read_reference
-from tmca_core.data.fingerprint import fingerprint, near_duplicates
+from tmca_core.data.fingerprint import fingerprint
+from tmca_core.data.leaks import find_twins
 from tmca_core.data.table import count
 from tmca_core.errors import DatasetError, GeometryError, StudyReadError
 from tmca_core.io import read_scan
@@ -226,21 +227,15 @@ def _leaks(dataset: Dataset, seen: _Seen) -> Iterator[Remark]:
     if patients:
         text = f"{count(len(patients), 'patients')} stand in more than one split; scores on these splits are too high."
         yield Remark("patients", True, text, tuple(patients))
-    splits: dict[Path, dict[str, str]] = defaultdict(dict)
-    for case in dataset.cases:
-        if case.image in seen.prints:
-            splits[case.image].setdefault(case.split, case.id)
-    twice = [" = ".join(ids.values()) for ids in splits.values() if len(ids) > 1]
-    once = [path for path, ids in splits.items() if len(ids) == 1]
-    if once:
-        names = [next(iter(splits[path])) for path in once]
-        pairs = near_duplicates(np.stack([seen.prints[path] for path in once]), names)
-        twice += [" = ".join(splits[once[k]][names[k]] for k in (i, j)) for i, j, _ in pairs]
-    if twice:
+    twins = find_twins(dataset, seen.prints)
+    if twins:
+        where = Counter(" and ".join(sorted(pair.splits)) for pair in twins)
+        listed = ", ".join(f"{name}: {num:,}" for name, num in where.items())
         text = (
-            f"{count(len(twice), 'pairs')} of nearly equal pictures stand in two splits; scores on them are too high."
+            f"{count(len(twins), 'pairs')} of nearly equal pictures stand in two splits ({listed}); scores on these "
+            "splits are too high. Take one of each pair out, or have tmca evaluate --without-leaks give both figures."
         )
-        yield Remark("duplicates", True, text, tuple(twice))
+        yield Remark("duplicates", True, text, tuple(" = ".join(pair.ids) for pair in twins))
 
 
 def _text_remarks(dataset: Dataset, seen: _Seen) -> Iterator[Remark]:

@@ -18,7 +18,7 @@ from tmca_core.recipes.reports import ReportMode, choose_reports
 from tmca_core.report import parse_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -126,6 +126,10 @@ class SplitDone:
         The same per origin of the texts; empty where the data names fewer than two.
     more : Mapping
         What was asked for beside, as `tmca_core.recipes.evaluate_more.summarise_more` gives it.
+    leaks : tuple of str or None
+        Scored cases that a training may have seen from another split; ``None`` where nobody asked.
+    without_leaks : Scores or None
+        Over the other cases; ``None`` where there is no leak, or nothing beside.
 
     """
 
@@ -136,6 +140,8 @@ class SplitDone:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     origins: Mapping[str, Scores] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+    leaks: tuple[str, ...] | None = None
+    without_leaks: Scores | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the scores under the keys of ``tmca evaluate --json``; per target below "targets" where there are."""
@@ -146,6 +152,10 @@ class SplitDone:
         if self.origins:
             values["origins"] = {origin: asdict(scores) for origin, scores in self.origins.items()}
         values.update(self.more)
+        if self.leaks is not None:
+            values["leaks"] = list(self.leaks)
+        if self.without_leaks is not None:
+            values["without_leaks"] = asdict(self.without_leaks)
         if self.failed:
             values["left_out"] = [failed.case.id for failed in self.failed]
         return values
@@ -161,6 +171,7 @@ def evaluate(
     limit: int | None = None,
     leave_out_unreadable: bool = False,
     more: More = NOTHING_MORE,
+    leaks: Collection[tuple[str, str]] | None = None,
 ) -> Iterator[CaseDone | CaseFailed | SplitDone]:
     """Predict and score every case; close the iterator to stop.
 
@@ -185,6 +196,8 @@ def evaluate(
         an error that names all of them.
     more : More
         What to measure beside Dice and IoU.
+    leaks : collection of (split, id), optional
+        From `tmca_core.data.leaks.leaked_cases`: the scores are given without these, too.
 
     Yields
     ------
@@ -226,6 +239,7 @@ def evaluate(
             intervals,
             _per_origin(scored),
             _summarise_more(scored, more) if more else {},
+            *_without_leaks(scored, leaks),
         )
 
 
@@ -344,6 +358,17 @@ def _summarise(scored: Sequence[CaseDone]) -> tuple[Scores, dict[str, Scores]]:
     names = sorted({event.case.target for event in scored})
     per_target = {name: Scores.of(e.score for e in scored if e.case.target == name) for name in names if any(names)}
     return Scores.of(event.score for event in scored), per_target
+
+
+def _without_leaks(
+    scored: Sequence[CaseDone], leaks: Collection[tuple[str, str]] | None
+) -> tuple[tuple[str, ...] | None, Scores | None]:
+    """Return the ids of the leaks among the cases, and the scores of the others."""
+    if leaks is None:
+        return None, None
+    found = tuple(event.case.id for event in scored if (event.case.split, event.case.id) in leaks)
+    others = [event.score for event in scored if (event.case.split, event.case.id) not in leaks]
+    return found, Scores.of(others) if found and others else None
 
 
 def _per_origin(scored: Sequence[CaseDone]) -> dict[str, Scores]:

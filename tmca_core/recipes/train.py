@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel
 
 from tmca_core.atomic import atomic_write
+from tmca_core.data.ahead import ahead
 from tmca_core.data.augment import augment
 from tmca_core.data.datasets import open_dataset
 from tmca_core.data.loader import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tmca_core.data.case import Case
+    from tmca_core.data.telling import Told
     from tmca_core.metrics import Half
     from tmca_core.model.architecture import TmcaArchitecture
     from tmca_core.model.tmca import Tmca
@@ -85,7 +88,8 @@ class StepDone:
 class EpochDone:
     """One epoch, validated with the averaged weights. Dice are fractions 0..1.
 
-    ``dice_mean_of_more`` holds the further folders that have a validation split, by name.
+    ``dice_mean_of_more`` holds the further folders that have a validation split, by name. ``waiting_share`` is the part
+    of the training's time in which the network waited for its batch.
     """
 
     epoch: int
@@ -98,6 +102,16 @@ class EpochDone:
     dice_mean_of_more: dict[str, float]
     is_best: bool
     seconds: float
+    waiting_share: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What the network is shown in a step: this process's rows, still on the CPU."""
+
+    images: Tensor
+    masks: Tensor
+    told: list[Told]
 
 
 @dataclass(frozen=True)
@@ -192,6 +206,11 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     if config.text_encoder:
         parts["text_source"] = text
     return build_tmca_base(image_source=PretrainedSource(config.image_encoder, config.image_revision), **parts)
+
+
+def batch_threads(device: torch.device) -> int:
+    """Return how many threads prepare batches ahead: none on a CPU, where the network uses all cores itself."""
+    return 0 if device.type == "cpu" else max(min((os.cpu_count() or 2) - 1, 4), 1)
 
 
 def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:
@@ -293,15 +312,15 @@ class _Run:
     def epoch(self) -> Iterator[StepDone]:
         """Train the rest of the epoch under way."""
         progress, schedule = self.progress, self.config.schedule
-        order = epoch_order(len(self.train_samples), seed=self.config.run.seed, epoch=progress.epoch)
-        while progress.batch < self.steps_per_epoch:
-            started = time.perf_counter()
-            first = progress.batch * schedule.batch_size
-            loss = self._step([self.train_samples[i] for i in order[first : first + schedule.batch_size]])
-            progress.running["loss"] = progress.running.get("loss", 0.0) + loss
+        batches = ahead(self._prepare, list(self._batches()), threads=batch_threads(self.device))
+        started = time.perf_counter()
+        for prepared, waited in batches:
+            loss = self._step(prepared)
             progress.batch += 1
             progress.step += 1
             seconds = time.perf_counter() - started
+            for name, value in (("loss", loss), ("waited", waited), ("seconds", seconds)):
+                progress.running[name] = progress.running.get(name, 0.0) + value
             progress.seconds += seconds
             if progress.step % self.config.run.checkpoint_every == 0:
                 self._save_state()
@@ -313,28 +332,46 @@ class _Run:
                 images_per_second=schedule.batch_size / seconds,
                 eta_s=self._eta(seconds),
             )
+            started = time.perf_counter()
 
-    def _step(self, samples: list[Sample]) -> float:
-        config, progress = self.config, self.progress
-        generator = torch.Generator().manual_seed(config.run.seed * 1_000_003 + progress.step)
+    def _batches(self) -> Iterator[tuple[int, list[Sample], int]]:
+        """Yield step, samples and picture size of what is left of the epoch."""
+        progress, schedule = self.progress, self.config.schedule
+        order = epoch_order(len(self.train_samples), seed=self.config.run.seed, epoch=progress.epoch)
+        size = schedule.image_size(progress.epoch)
+        for batch in range(progress.batch, self.steps_per_epoch):
+            chosen = order[batch * schedule.batch_size : (batch + 1) * schedule.batch_size]
+            yield progress.step + batch - progress.batch, [self.train_samples[i] for i in chosen], size
+
+    def _prepare(self, job: tuple[int, list[Sample], int]) -> _Prepared:
+        """Join, move, re-expose and tell a batch; all chance comes from the seed and the step."""
+        step, samples, size = job
+        generator = torch.Generator().manual_seed(self.config.run.seed * 1_000_003 + step)
         rows = self.processes.rows(len(samples))
-        batch = collate(samples[rows], config.schedule.image_size(progress.epoch))
+        batch = collate(samples[rows], size)
         images, masks, mirrored = augment(
-            batch.images, batch.masks, config.augment, generator, total=len(samples), rows=rows
+            batch.images, batch.masks, self.config.augment, generator, total=len(samples), rows=rows
         )
         told = self.teller.tell(samples, mirrored, generator)[rows]
         masks[[one.is_denied for one in told]] = 0.0
+        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
+        if self.device.type == "cuda":  # from pinned memory a copy does not hold up the host
+            images, masks = images.pin_memory(), masks.pin_memory()
+        return _Prepared(images, masks, told)
 
+    def _step(self, prepared: _Prepared) -> float:
+        config, progress, told = self.config, self.progress, prepared.told
         self.model.train()
         factor = learning_rate_factor(progress.step, self.num_steps, config.schedule.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
         tokens = self.model.tokenizer([one.sentences for one in told]).to(self.device)
-        images = standardise_batch(images).to(self.device, memory_format=torch.channels_last)
+        images = prepared.images.to(self.device, non_blocking=True)
+        masks = prepared.masks.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
             output = self.model(images, tokens)
         is_own = torch.tensor([one.is_own for one in told], device=self.device)
-        loss = self.model.loss(output, masks.to(self.device), is_own).total
+        loss = self.model.loss(output, masks, is_own).total
         value = self.processes.mean(loss.detach())
         if not math.isfinite(value):
             raise TrainingStopped(
@@ -372,6 +409,7 @@ class _Run:
             dice_mean_of_more=more,
             is_best=is_best,
             seconds=progress.seconds,
+            waiting_share=progress.running.get("waited", 0.0) / max(progress.running.get("seconds", 0.0), 1e-9),
         )
         progress.log.append(vars(done))
         progress.epoch, progress.batch, progress.running = progress.epoch + 1, 0, {}

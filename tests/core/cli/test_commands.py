@@ -63,6 +63,16 @@ def test_every_case_gets_a_row_and_the_table_can_be_markdown(tmca, model, data, 
     assert out.startswith("| split | n | Dice mean |")
 
 
+def test_scores_are_told_without_leaks_too(tmca, model, data, tmp_path):
+    path = tmp_path / "scores.json"
+    code, out, err = tmca(
+        "evaluate", "--data", data, "--split", "val", "--model", model, "--without-leaks", "--json", path
+    )
+    assert code == 0, err
+    leaks = json.loads(path.read_text())["val"]["leaks"]
+    assert f"cases with a near twin or their patient in another split: {', '.join(leaks) or 'none'}" in out
+
+
 def test_a_phantom_is_written_with_mask_and_report(tmca, tmp_path):
     code, out, _ = tmca("phantom", "--seed", "4", "--out", tmp_path / "p")
     assert code == 0

@@ -180,3 +180,21 @@ def test_position_codes_ignore_the_padding(tiny):
         whole = position(8, 8)
         padded = position(16, 8, extent=(0.5, 1.0))
     torch.testing.assert_close(padded[..., :8, :], whole)
+
+
+def test_plain_attention_to_the_words_differs_by_the_gate_alone(tiny):
+    open_gates(tiny)
+    _, architecture = build_tmca_tiny()
+    enhancement = architecture.enhancement.model_copy(update={"use_target": False})
+    plain = build_tmca(architecture.model_copy(update={"enhancement": enhancement}), tiny_vocabulary()).eval()
+    plain.load_state_dict(tiny.state_dict())
+    image = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        own, other = tiny(image, tiny.tokenizer(REPORTS)), plain(image, plain.tokenizer(REPORTS))
+        assert not torch.equal(own.logits, other.logits)
+        for network in (tiny, plain):
+            for one in network.decoder.enhancements:
+                one.attention_shift.fill_(100.0)  # a gate that is open everywhere is no gate
+        torch.testing.assert_close(
+            tiny(image, tiny.tokenizer(REPORTS)).logits, plain(image, plain.tokenizer(REPORTS)).logits
+        )

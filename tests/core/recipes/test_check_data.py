@@ -13,6 +13,7 @@ from PIL import Image
 from tmca_core.data import open_dataset
 from tmca_core.data.convert import convert_dataset
 from tmca_core.data.fingerprint import fingerprint, near_duplicates
+from tmca_core.data.leaks import find_twins, leaked_cases, read_fingerprints
 from tmca_core.errors import DatasetError, StudyWriteError
 from tmca_core.io import read_scan
 from tmca_core.phantom import make_phantom
@@ -167,3 +168,17 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     folder = make_folder(tmp_path / "d", 3)
     with pytest.raises(StudyWriteError, match="expected a new or an empty folder"):
         list(convert_dataset(open_dataset(folder), folder, "cases-csv"))
+
+
+def test_leaks_are_all_cases_of_a_twin_and_of_a_patient_in_two_splits(tmp_path):
+    folder = make_folder(tmp_path / "d", num_cases=40, patient=lambda n: "p0" if n == 39 else f"p{n}")
+    picture = Image.open(folder / "images" / "c2.png").convert("L")
+    picture.resize((128, 96), Image.Resampling.BILINEAR).save(folder / "images" / "c30.png")
+    (folder / "images" / "c35.png").write_bytes(b"no picture")
+    dataset = open_dataset(folder)
+    prints = {image: found for image, found in read_fingerprints(dataset) if found is not None}
+    assert len(prints) == 39
+    (twins,) = find_twins(dataset, prints)
+    assert (twins.ids, twins.splits) == (("c2", "c30"), ("train", "val"))
+    assert leaked_cases(dataset, prints) == {("train", "c2"), ("val", "c30"), ("train", "c0"), ("val", "c39")}
+    assert "(train and val: 1)" in said(check(folder), "duplicates")

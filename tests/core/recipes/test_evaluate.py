@@ -250,3 +250,14 @@ def test_closing_the_iterator_stops(dataset, segmenter):
     next(events)
     events.close()
     assert len(segmenter.reports) == 1
+
+
+def test_scores_without_leaks_stand_beside_the_others(dataset, scores_of):
+    done = scores_of(dataset, reports={"a": "Right lung opacity.", "b": "Right lung.", "c": "Right lung."}, leaks=set())
+    assert (done.leaks, done.without_leaks) == ((), None)
+    done = scores_of(dataset, reports=ReportMode.NONE, leaks={("val", "a"), ("train", "b")})
+    assert done.leaks == ("a",)
+    assert (done.scores.n, done.without_leaks.n) == (3, 2)
+    assert done.as_json()["leaks"] == ["a"]
+    assert done.as_json()["without_leaks"]["n"] == 2
+    assert scores_of(dataset).leaks is None

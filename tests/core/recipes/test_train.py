@@ -124,7 +124,7 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, data):
     assert all(torch.equal(a[key], b[key]) for key in a)
     logs = [
         [
-            {key: value for key, value in json.loads(line).items() if key != "seconds"}
+            {key: value for key, value in json.loads(line).items() if key not in ("seconds", "waiting_share")}
             for line in (tmp_path / name / "run" / "log.jsonl").read_text().splitlines()
         ]
         for name in ("whole", "killed")
@@ -198,3 +198,16 @@ def test_the_learning_rate_warms_up_and_falls():
     assert max(factors) == factors[10] == pytest.approx(1.0)
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert factors[-1] < 0.02
+
+
+def test_batches_prepared_ahead_train_the_same_weights(tmp_path, data, monkeypatch):
+    found = []
+    for threads in (0, 2):
+        (tmp_path / f"{threads}").mkdir()
+        config = read_train_config(write_config(tmp_path / f"{threads}" / "c.toml", data), ["augment.flip=0.5"])
+        monkeypatch.setattr("tmca_core.recipes.train.batch_threads", lambda device, threads=threads: threads)
+        events = list(train(config))
+        found.append(events[-1].weights_sha256)
+        log = [json.loads(line) for line in (tmp_path / f"{threads}" / "run" / "log.jsonl").read_text().splitlines()]
+        assert all(0 <= line["waiting_share"] <= 1 for line in log)
+    assert found[0] == found[1]

@@ -1,0 +1,46 @@
+"""Batches that are prepared ahead come in order, whatever the threads do."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tmca_core.data.ahead import ahead
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_results_come_in_order_with_what_was_waited(threads):
+    found = list(ahead(lambda job: job * job, range(10), threads=threads))
+    assert [result for result, _ in found] == [job * job for job in range(10)]
+    assert all(waited >= 0 for _, waited in found)
+    assert list(ahead(str, [], threads=threads)) == []
+
+
+def test_work_is_done_while_its_forerunner_is_used():
+    def work(job):
+        time.sleep(0.05)
+        return job
+
+    waits = []
+    for _, waited in ahead(work, range(6), threads=2):
+        time.sleep(0.1)
+        waits.append(waited)
+    assert waits[0] > 0.02  # the first has nothing to hide behind
+    assert sum(waits[1:]) < 0.05
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_error_comes_where_its_result_would_have(threads):
+    results = ahead(lambda job: 1 // (3 - job), range(9), threads=threads)
+    assert [next(results)[0] for _ in range(3)] == [0, 0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_closing_leaves_no_thread():
+    results = ahead(str, range(1000), threads=2)
+    next(results)
+    results.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
