@@ -168,7 +168,7 @@ def _place_pattern(zones: dict[str, list[str]], sides: dict[str, list[str]]) -> 
 
 def _landmark(table: dict[str, Any]) -> re.Pattern[str]:
     """Return a pattern whose group 1 is what stands for the zone."""
-    side = rf"(?:(?:the|its|each)[ \t\n]+)?(?:(?:{_SIDE_WORDS})[ \t\n]+)?"
+    side = rf"(?:(?:the|its|each)[ \t\n]+)?(?:(?:{_SIDE_WORDS})[ \t\n]+)?(?:lateral[ \t\n]+)?"
     near, of = _alternatives(table["near"]), _alternatives(table["of"])
     return re.compile(rf"(?<!\w)(?:{near})[ \t\n]+{side}({of})(?!\w)", re.IGNORECASE)
 
