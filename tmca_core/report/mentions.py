@@ -10,7 +10,7 @@ from tmca_core.report.negation import clauses_of, is_denied
 from tmca_core.report.rules import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tmca_core.study import Certainty
 
@@ -19,6 +19,8 @@ _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
 _GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
+# "The apex is affected, the base is not": the opposite of what was said last.
+_NOT_SO = re.compile(r"\b(?:(?:is|are|was|were|does|do)\s+)?not(?=\s*(?:[.;,)]|$))", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|isn't|aren't)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
 
 
@@ -111,7 +113,18 @@ def mentions_in(text: str) -> list[Mention]:
         )
         for i, (start, end, kind) in enumerate(spans)
     ]
-    return sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
+    found = sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
+    return sorted([*found, *_opposites(text, found)], key=lambda mention: mention.start)
+
+
+def _opposites(text: str, mentions: Sequence[Mention]) -> Iterator[Mention]:
+    """Yield what "the base is not" says behind what was said before it."""
+    for match in _NOT_SO.finditer(text):
+        before = next((m for m in reversed(mentions) if m.end <= match.start() and m.kind == "opacity"), None)
+        if before is not None and before.manner == "clear":
+            yield Mention("opacity", "affirmed", *match.span(), "vague")
+        elif before is not None and before.is_there:
+            yield Mention("opacity", "denied", *match.span(), "clear", after=True)
 
 
 def normal_structures_in(text: str, mentions: Sequence[Mention]) -> list[Mention]:
