@@ -93,7 +93,9 @@ def places_in(text: str, side: str = "") -> list[StatedPlace]:
     """
     units: list[_Unit] = []
     for group in _groups(text, side):
-        units += _resolve(text, group, next((unit for unit in reversed(units) if unit.sides), None))
+        before = next((unit for unit in reversed(units) if unit.sides), None)
+        awaits_side = bool(units) and not units[-1].sides and not units[-1].is_plural and before is None
+        units += _resolve(text, group, before, awaits_side=awaits_side)
     return [
         StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole and not unit.is_loose)
         for unit in _with_sides(text, units)
@@ -131,8 +133,14 @@ def _goes_on(text: str, group: Sequence[_Word], word: _Word) -> bool:
     return not is_complete and bool(load_rules().glue.fullmatch(text, group[-1].end, word.start))
 
 
-def _resolve(text: str, group: Sequence[_Word], before: _Unit | None) -> list[_Unit]:
-    """Return the sides of a group with their zones; ``before`` is what was last said of a side before it."""
+def _resolve(
+    text: str, group: Sequence[_Word], before: _Unit | None, *, awaits_side: bool = False
+) -> list[_Unit]:
+    """Return the sides of a group with their zones.
+
+    ``before`` is what was last said of a side before it. Where zones before the group still await their side, it is the
+    group's first: "apical opacity on the right and basal opacity on the left".
+    """
     runs = _side_runs(text, group)
     if not runs:
         return [_unit(text, [], group)]
@@ -143,7 +151,7 @@ def _resolve(text: str, group: Sequence[_Word], before: _Unit | None) -> list[_U
     after_run = [group.index(run[-1]) + 1 for run in runs]
     cuts = [0]
     for i in range(len(runs) - 1):
-        has_zones = cuts[-1] < first_of_run[i]
+        has_zones = cuts[-1] < first_of_run[i] or (awaits_side and not i)
         cuts.append(_cut(text, group, after_run[i], first_of_run[i + 1], needs_zone=not has_zones))
     cuts.append(len(group))
     return [
