@@ -153,7 +153,7 @@ _DEGREES = ("complete", "completely", "fully", "total", "totally", "entirely", "
 _NOT_OF_DEGREE = r"(?!\s+(?:resol|clear|normal|spared|aerated|free|regress|remission|unremarkable)\w*)"
 # One letter is a side only as a capital, and is none behind a number ("5 L oxygen").
 # Two lungs alike only before a zone, and a zone only of a lung: "symmetric hila", "low volumes".
-_SYMMETRIC = r"symmetric(?:al)?(?=\s+(?:perihilar|para\w*hilar|basal|basilar|apical|mid|middle|upper|lower|bas\w+)(?!\w))"
+_SYMMETRIC = r"symmetric(?:al)?(?=\s+(?:perihilar|para\w*hilar|apical|mid|middle|upper|lower|bas\w+)(?!\w))"
 _LOW = (
     r"low(?=\s+(?:zone|lobe|field|third|patch|consol|infil|opac|haz|shadow)\w*|\s+lung(?!\s+vol))|(?<=mid/)low(?!\w)"
     r"|(?<=mid & )low(?!\w)|(?<=mid and )low(?!\w)"
