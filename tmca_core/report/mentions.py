@@ -24,7 +24,7 @@ _NOT_SO = re.compile(r"\b(?:(?:is|are|was|were|does|do)\s+)?not(?=\s*(?:[.;,)]|$
 # Where an opacity of both lungs is most marked says nothing of where it is not.
 _EMPHASIS = re.compile(
     r"\b(?:(?:more|most|less|least)\s+(?:prominent|marked|pronounced|extensive|severe|dense|evident|conspicuous)\w*"
-    r"|greater|greatest|worse|worst|especially|particularly)\s+(?:(?:involvement|extent|degree)\s+)?"
+    r"|greater|greatest|worse|worst|especially|particularly|including\s+an?\b[^.,;:()]{0,40}?)\s+(?:(?:involvement|extent|degree)\s+)?"
     r"(?:in|at|on|of|within)\b[^.,;:()]*",
     re.IGNORECASE,
 )

@@ -151,14 +151,14 @@ _ABOUT_HILUM = r"(?=\s+(?:region|zone|area|level|field|opac|consol|infiltr|shado
 # "Completely resolved" says nothing of where.
 _DEGREES = ("complete", "completely", "fully", "total", "totally", "entirely", "wholly")
 _NOT_OF_DEGREE = r"(?!\s+(?:resol|clear|normal|spared|aerated|free|regress|remission|unremarkable)\w*)"
-# One letter is a side only as a capital, and is none behind a number ("5 L oxygen").
 # Two lungs alike only before a zone, and a zone only of a lung: "symmetric hila", "low volumes".
 _SYMMETRIC = r"symmetric(?:al)?(?=\s+(?:perihilar|para\w*hilar|apical|mid|middle|upper|lower|bas\w+)(?!\w))"
 _LOW = (
     r"low(?=\s+(?:zone|lobe|field|third|patch|consol|infil|opac|haz|shadow)\w*|\s+lung(?!\s+vol))|(?<=mid/)low(?!\w)"
     r"|(?<=mid & )low(?!\w)|(?<=mid and )low(?!\w)"
 )
-_LETTERS = r"(?-i:(?<!\w)(?<!\d\s)[LR](?![\w'%]))"
+# One letter is a side only as a capital, and is none behind a number or a unit ("5 L oxygen", "45 mg/L").
+_LETTERS = r"(?-i:(?<!\w)(?<!\d\s)(?<![a-z\dU]/)(?<![a-z\dU]/\s)[LR](?![\w'%]))"
 _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
 
 

@@ -104,7 +104,17 @@ CASES = {
         ("Likely right middle lobe pneumonia.", RM),
         ("Lungs clear but for a left apical infiltrate.", LU),
     ],
+    "where both lungs are worse": [
+        ("Bilateral opacities, more prominent in the right upper lobe.", "right lung and left lung"),
+        ("Infiltrates in both lungs, especially at the left base.", "right lung and left lung"),
+        ("Multiple bilateral opacities, including a rounded one in the right lower zone.", "right lung and left lung"),
+        ("Bilateral opacities, most marked in the lower zones.", f"{RL} and {LL}"),
+        ("Right lung opacity, most marked in the lower zone.", RL),
+    ],
     "where it does not lie": [
+        ("C-reactive protein 45 mg/L, white cell count normal. Right basal opacity.", RL),
+        ("CRP 71 IU/L. Lymphocytes 0.5 x109/L. Left apical opacity.", LU),
+        ("R/L basal opacities.", f"{RL} and {LL}"),
         ("Right mid zone opacity, minor fissure at its lower edge.", RM),
         ("Low lung volumes. Left basal opacity.", LL),
         ("Low inspiratory effort. Right apical opacity.", RU),
