@@ -114,7 +114,7 @@ def _exceptions(
         stop = _EXCEPTION_END.search(text, cue.end())
         end = stop.start() if stop else len(text)
         own = [m for m in mentions if cue.end() <= m.start < end and m.is_there]
-        rest = [m for m in mentions if m.end <= cue.start()][-1:] or [m for m in mentions if m.start >= end][:1]
+        rest = [m for m in mentions if m.end <= cue.end()][-1:] or [m for m in mentions if m.start >= end][:1]
         is_clear = bool(rest) and not rest[0].is_there
         if is_clear and own:
             continue

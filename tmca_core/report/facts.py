@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A distance from a landmark is no size.
 _SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:[.,]\d)?)\s*(mm|cm)\b(?!\s*(?:above|below|from))", re.IGNORECASE)
+_ASIDE = re.compile(r",\s*(?=(?:the|its|with|but|while)\b)|\s(?=(?:with|but|while)\b)", re.IGNORECASE)
+_LISTED = re.compile(r"\b(?:and|or|are|all|both)\b|&", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _LARGEST_SIZE_MM = 400.0
 
@@ -84,6 +86,10 @@ def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding,
     context = context or Context()
     text = prepare(sentence)
     mentions = mentions_in(text)
+    goes_on = _end_of_what_goes_on(text, mentions) if context.has_opacity else 0
+    if goes_on:
+        text = f"{text[:goes_on]};{text[goes_on + 1 :]}"
+        mentions = [Mention("opacity", "affirmed", goes_on, goes_on, "vague"), *mentions]
     stated = places_in(text, context.side)
     if context.has_opacity and _only_goes_on(text, mentions):
         stated = [place for place in stated if place.place.zones]
@@ -108,6 +114,18 @@ def _only_goes_on(text: str, mentions: Sequence[Mention]) -> bool:
     if mentions or rules.patient_cues.search(text) or rules.denied_before.search(text):
         return False
     return all(word in rules.going_on for word in _WORD.findall(rules.places.sub(" ", text).lower()))
+
+
+def _end_of_what_goes_on(text: str, mentions: Sequence[Mention]) -> int:
+    """Return where "two on the right, apical and perihilar, the base being clear" no longer tells of the finding."""
+    if not mentions or any(m.manner != "clear" for m in mentions):
+        return 0
+    rules = load_rules()
+    for part in _ASIDE.finditer(text, 0, mentions[0].end):
+        if rules.places.search(text, 0, part.start()) and _only_goes_on(text[: part.start()], ()):
+            is_clear = part.end() <= mentions[0].start and _LISTED.search(text, part.end(), mentions[0].start)
+            return 0 if is_clear else part.start()
+    return 0
 
 
 def _says_something(mention: Mention, places: frozenset[Place] | None) -> bool:

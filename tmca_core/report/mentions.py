@@ -10,7 +10,7 @@ from tmca_core.report.negation import clauses_of, is_denied
 from tmca_core.report.rules import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tmca_core.study import Certainty
 
@@ -19,6 +19,17 @@ _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
 _GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
+# "The apex is affected, the base is not": the opposite of what was said last.
+_NOT_SO = re.compile(r"\b(?:(?:is|are|was|were|does|do)\s+)?not(?=\s*(?:[.;,)]|$))", re.IGNORECASE)
+# Where an opacity of both lungs is most marked says nothing of where it is not.
+_EMPHASIS = re.compile(
+    r"\b(?:(?:more|most|less|least)\s+(?:prominent|marked|pronounced|extensive|severe|dense|evident|conspicuous)\w*"
+    r"|greater|greatest|worse|worst|especially|particularly|including\s+an?\b[^.,;:()]{0,40}?)\s+(?:(?:involvement|extent|degree)\s+)?"
+    r"(?:in|at|on|of|within)\b[^.,;:()]*",
+    re.IGNORECASE,
+)
+_BOTH = re.compile(r"\b(?:bilateral\w*|both\s+(?:lungs?|sides|hemithora\w+))\b", re.IGNORECASE)
+_ONE_SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|isn't|aren't)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
 
 
@@ -61,6 +72,9 @@ def prepare(sentence: str) -> str:
     """Return a sentence of the same length in which other wordings of a zone, and sides of no lung, are replaced."""
     rules = load_rules()
     text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, sentence))
+    text = _EMPHASIS.sub(
+        lambda m: _blank(m) if _says_both(text[: m.start()]) and _ONE_SIDE.search(m[0]) else m[0], text
+    )
     text = rules.meanings.sub(lambda m: rules.meaning_of[_key(m.group())].ljust(len(m.group())), text)
     for pattern, zone in rules.landmarks:
         text = pattern.sub(lambda m, z=zone: m.group()[: m.start(1) - m.start()] + z.ljust(len(m.group(1))), text)  # type: ignore[misc]
@@ -68,6 +82,10 @@ def prepare(sentence: str) -> str:
     for pattern in rules.beside_structure:
         text = pattern.sub(_blank_first_group, text)
     return _part_what_is_clear(text)
+
+
+def _says_both(text: str) -> bool:
+    return bool(_BOTH.search(text))
 
 
 def _part_what_is_clear(text: str) -> str:
@@ -111,7 +129,18 @@ def mentions_in(text: str) -> list[Mention]:
         )
         for i, (start, end, kind) in enumerate(spans)
     ]
-    return sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
+    found = sorted([*found, *(_clear(text, spans) if is_of_lungs else [])], key=lambda mention: mention.start)
+    return sorted([*found, *_opposites(text, found)], key=lambda mention: mention.start)
+
+
+def _opposites(text: str, mentions: Sequence[Mention]) -> Iterator[Mention]:
+    """Yield what "the base is not" says behind what was said before it."""
+    for match in _NOT_SO.finditer(text):
+        before = next((m for m in reversed(mentions) if m.end <= match.start() and m.kind == "opacity"), None)
+        if before is not None and before.manner == "clear":
+            yield Mention("opacity", "affirmed", *match.span(), "vague")
+        elif before is not None and before.is_there:
+            yield Mention("opacity", "denied", *match.span(), "clear", after=True)
 
 
 def normal_structures_in(text: str, mentions: Sequence[Mention]) -> list[Mention]:

@@ -20,6 +20,7 @@ _REACHES = re.compile(r"\b(?:extend|reach|stretch|spread|continu|track)\w*", re.
 _PLURAL = re.compile(r"(?:apices|apexes|bases|midzones|mzs|lzs|uzs)", re.IGNORECASE)
 _PLURAL_NOUN = re.compile(r"\s*(?:lung\s+)?(?:zones|lobes|fields|regions|portions|lungs|thirds|areas)\b", re.IGNORECASE)
 _NOUN = re.compile(r"\b(?:(?:lung|zone|lobe|field|region|third|portion|part|side)s?|hemithorax)\b", re.IGNORECASE)
+_ON = re.compile(r"\bon\s+(?:the\s+)?\Z", re.IGNORECASE)
 _ARTICLE = re.compile(r"\bthe\b", re.IGNORECASE)
 # A conjunction after a noun of place parts two places.
 _PARTS = 3.0
@@ -92,8 +93,16 @@ def places_in(text: str, side: str = "") -> list[StatedPlace]:
 
     """
     units: list[_Unit] = []
+    is_paired = False
     for group in _groups(text, side):
-        units += _resolve(text, group, next((unit for unit in reversed(units) if unit.sides), None))
+        before = next((unit for unit in reversed(units) if unit.sides), None)
+        awaits_side = bool(units) and not units[-1].sides and not units[-1].is_plural
+        if awaits_side and (before is None or is_paired) and _follows_its_zones(text, units[-1], group):
+            units[-1] = replace(units[-1], sides=group[0].sides)
+            units += _resolve(text, group[1:], None) if len(group) > 1 else []
+            is_paired = True
+        else:
+            units += _resolve(text, group, before)
     return [
         StatedPlace(Place(side, unit.zones), unit.start, unit.end, unit.is_plural, unit.is_whole and not unit.is_loose)
         for unit in _with_sides(text, units)
@@ -129,6 +138,15 @@ def _word(match: re.Match[str], side: str) -> _Word:
 def _goes_on(text: str, group: Sequence[_Word], word: _Word) -> bool:
     is_complete = any(w.sides and w.zones for w in (group[-1], word))  # "RUL" needs no other word
     return not is_complete and bool(load_rules().glue.fullmatch(text, group[-1].end, word.start))
+
+
+def _follows_its_zones(text: str, zones: _Unit, group: Sequence[_Word]) -> bool:
+    """Return whether a side is of the zones before it: "apical opacity on the right and basal opacity on the left"."""
+    side, rest = group[0], group[1:]
+    if side.zones or len(side.sides) != 1 or _BREAK.search(text, zones.end, side.start):
+        return False
+    is_alone = not rest or (not any(w.sides for w in rest[:1]) and _parting(text, side, rest[0]) >= 1.0)
+    return is_alone and bool(_ON.search(text, zones.end, side.start))
 
 
 def _resolve(text: str, group: Sequence[_Word], before: _Unit | None) -> list[_Unit]:

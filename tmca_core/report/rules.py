@@ -151,8 +151,14 @@ _ABOUT_HILUM = r"(?=\s+(?:region|zone|area|level|field|opac|consol|infiltr|shado
 # "Completely resolved" says nothing of where.
 _DEGREES = ("complete", "completely", "fully", "total", "totally", "entirely", "wholly")
 _NOT_OF_DEGREE = r"(?!\s+(?:resol|clear|normal|spared|aerated|free|regress|remission|unremarkable)\w*)"
-# One letter is a side only as a capital, and is none behind a number ("5 L oxygen").
-_LETTERS = r"(?-i:(?<!\w)(?<!\d\s)[LR](?![\w'%]))"
+# Two lungs alike only before a zone, and a zone only of a lung: "symmetric hila", "low volumes".
+_SYMMETRIC = r"symmetric(?:al)?(?=\s+(?:perihilar|para\w*hilar|apical|mid|middle|upper|lower|bas\w+)(?!\w))"
+_LOW = (
+    r"low(?=\s+(?:zone|lobe|field|third|patch|consol|infil|opac|haz|shadow)\w*|\s+lung(?!\s+vol))|(?<=mid/)low(?!\w)"
+    r"|(?<=mid & )low(?!\w)|(?<=mid and )low(?!\w)"
+)
+# One letter is a side only as a capital, and is none behind a number or a unit ("5 L oxygen", "45 mg/L").
+_LETTERS = r"(?-i:(?<!\w)(?<!\d\s)(?<![a-z\dU]/)(?<![a-z\dU]/\s)[LR](?![\w'%]))"
 _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
 
 
@@ -160,15 +166,16 @@ def _place_pattern(zones: dict[str, list[str]], sides: dict[str, list[str]]) -> 
     terms = {
         term for terms in (*zones.values(), *(sides[s] for s in (*SIDES, BOTH, "opposite", "same"))) for term in terms
     }
-    rest = _alternatives(terms - {"both", "all", "hilar", *_DEGREES})
+    rest = _alternatives(terms - {"both", "all", "hilar", "low", "symmetric", "symmetrical", *_DEGREES})
     guarded = rf"(?:{_alternatives(_DEGREES)})(?!\w){_NOT_OF_DEGREE}|hilar(?!\w){_ABOUT_HILUM}"
+    guarded += rf"|{_SYMMETRIC}|{_LOW}"
     guarded += rf"|both(?!\w){_NO_SIDES_AFTER_BOTH}|all(?!\w){_WHOLE_OF}|{_LETTERS}"
     return re.compile(rf"(?<!\w)(?:{rest}|{guarded})(?!\w)", re.IGNORECASE)
 
 
 def _landmark(table: dict[str, Any]) -> re.Pattern[str]:
     """Return a pattern whose group 1 is what stands for the zone."""
-    side = rf"(?:(?:the|its|each)[ \t\n]+)?(?:(?:{_SIDE_WORDS})[ \t\n]+)?"
+    side = rf"(?:(?:the|its|each)[ \t\n]+)?(?:(?:{_SIDE_WORDS})[ \t\n]+)?(?:lateral[ \t\n]+)?"
     near, of = _alternatives(table["near"]), _alternatives(table["of"])
     return re.compile(rf"(?<!\w)(?:{near})[ \t\n]+{side}({of})(?!\w)", re.IGNORECASE)
 
