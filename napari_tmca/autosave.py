@@ -95,6 +95,8 @@ class Autosave:
         journal, before = screen.case.journal, self._num_written
         if screen.has_other_report:
             self._num_written += journal.write_report(self._session.report.text)
+        if screen.has_other_choices or journal.has_choices:
+            self._num_written += journal.write_choices(self._session.choices)
         made_of = screen.ai_made_of()
         if made_of is not None and made_of != self._ai_made_of:
             ai, network = screen.ai_mask()

@@ -243,6 +243,7 @@ class Casework:
             scan,
             Draft(
                 report=self._session.report.text,
+                choices=self._session.choices,
                 ai=ai if ai is not None and not equal(ai, self._screen.saved_ai) else None,
                 network=network,
                 corrected=mask if is_own else None,
@@ -401,6 +402,8 @@ class Casework:
             )
         if recovered.report is not None:
             self._session.set_report(recovered.report)
+        if recovered.choices is not None:
+            self._session.set_report(self._session.report.text, recovered.choices)
         if recovered.ai is not None and recovered.ai.shape == scan.shape:
             self._screen.recovered_ai = (recovered.ai, recovered.provenance or {})
         if recovered.mask is not None:
@@ -471,7 +474,7 @@ class Casework:
         layer = Image(data, **attributes)
         self._session._require_viewer().add_layer(layer)
         self._session.choose_layer(layer)
-        self._session.set_report(report)
+        self._session.set_report(report, case.record.choices)
         mask = ai if corrected is None else corrected
         if mask is not None:
             shown = self._session.adopt_mask(mask.astype(np.uint8) if mask.max(initial=0) <= 255 else mask)

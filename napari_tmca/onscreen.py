@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_tmca.layers import SCAN_KEY
 from tmca_core.project import describe_segmentation
+from tmca_core.report import Choices
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -28,6 +29,7 @@ class OnScreen:
     saved_ai, saved_mask : NDArray or None
         The network's mask, and the one that counts, as they stand in the project.
     saved_report : str
+    saved_choices : Choices
     recovered_ai : tuple of NDArray and dict, or None
         A network's mask that an autosave held, and what is told of it.
 
@@ -39,7 +41,7 @@ class OnScreen:
         self.scan: Scan | None = None
         self.saved_mask: NDArray[Any] | None = None
         self.saved_ai: NDArray[Any] | None = None
-        self.saved_report = ""
+        self.saved_report, self.saved_choices = "", Choices()
         self.recovered_ai: tuple[NDArray[Any], dict[str, Any]] | None = None
 
     def attach(
@@ -47,17 +49,17 @@ class OnScreen:
     ) -> None:
         """Take a case as the one on the screen; what was saved of it is what changes are told from."""
         self.case, self.scan = case, scan
-        self.saved_ai, self.saved_report = ai, report
+        self.saved_ai, self.saved_report, self.saved_choices = ai, report, case.record.choices
         self.saved_mask = ai if corrected is None else corrected
 
     def detach(self) -> None:
         """Be of no case."""
         self.case = self.scan = self.saved_mask = self.saved_ai = self.recovered_ai = None
-        self.saved_report = ""
+        self.saved_report, self.saved_choices = "", Choices()
 
     def note_saved(self, mask: NDArray[Any] | None, ai: NDArray[Any] | None) -> None:
         """Take masks and report as they now are for saved."""
-        self.saved_report = self._session.report.text
+        self.saved_report, self.saved_choices = self._session.report.text, self._session.choices
         self.saved_ai = ai
         self.saved_mask = None if mask is None else mask.copy()
 
@@ -74,6 +76,7 @@ class OnScreen:
         ai, mask = self.ai_mask()[0], self.mask()
         return (
             self.has_other_report
+            or self.has_other_choices
             or (mask is not None and not equal(mask, self.saved_mask))
             or (ai is not None and not equal(ai, self.saved_ai))
         )
@@ -82,6 +85,11 @@ class OnScreen:
     def has_other_report(self) -> bool:
         """Whether the report differs from what is saved."""
         return self._session.report.text != self.saved_report
+
+    @property
+    def has_other_choices(self) -> bool:
+        """Whether what was decided of the report's sentences differs from what is saved."""
+        return self._session.choices != self.saved_choices
 
     def owns(self, layer: Layer) -> bool:
         """Return whether a layer shows the case's scan, or lies on it."""

@@ -29,7 +29,7 @@ from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
 from tmca_core.io import read_scan
-from tmca_core.report import parse_report
+from tmca_core.report import choices_in, overrule, parse_report, uses_of
 from tmca_core.study import Scan, Segmentation
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from napari_tmca.segmenting import State
     from tmca_core.consistency import Remark
     from tmca_core.project import CaseRecord, Project
-    from tmca_core.study import Report, Sentence
+    from tmca_core.report import Choices
+    from tmca_core.study import Report
 
 _sessions: dict[int, Session] = {}
 # Sessions of viewers that are gone. A viewer may be collected in any thread, and objects of Qt must not be: they wait
@@ -176,33 +177,43 @@ class Session:
         self.canvas.show_scan(layer.metadata.get(SCAN_KEY) if layer is not None else None)
         self.layers_changed.emit()
 
-    def set_report(self, text: str) -> None:
-        """Take a report as pasted, and read it; choices made for sentences that are still in it stay."""
-        if text == self.report.text and self.report.sentences:
+    def set_report(self, text: str, choices: Choices | None = None) -> None:
+        """Take a report as pasted, and read it; choices made for sentences that are still in it stay.
+
+        Parameters
+        ----------
+        text : str
+        choices : Choices, optional
+            Made earlier for this very text (`Session.choices`); they take the place of those made here.
+
+        """
+        if choices is not None:
+            self._overrides = uses_of(text, choices)
+        elif text == self.report.text and self.report.sentences:
             return
-        self.report = self._with_overrides(parse_report(text))
+        self.report = overrule(parse_report(text), self._overrides)
         self.report_changed.emit()
 
     def use_sentence(self, index: int, use: bool) -> None:
         """Overrule what was understood of a sentence: give it to the network, or keep it back."""
-        self._overrides[self.report.sentences[index].text] = use
-        self.report = self._with_overrides(parse_report(self.report.text))
+        text = self.report.sentences[index].text
+        self._overrides.pop(text, None)
+        understood = overrule(parse_report(self.report.text), self._overrides)
+        if (index in understood.used) != use:
+            self._overrides[text] = use
+        self.report = overrule(understood, self._overrides)
         self.report_changed.emit()
+
+    @property
+    def choices(self) -> Choices:
+        """What was decided of sentences otherwise than was understood; a project keeps it with the case."""
+        return choices_in(self.report, self._overrides)
 
     @property
     def is_outdated(self) -> bool:
         """Whether the mask shown comes from another text or choice of sentences than the report now has."""
         asked = self.segmentation.report if self.segmentation else None
         return self.segmentation is not None and (asked or parse_report("")) != self.report
-
-    def _with_overrides(self, report: Report) -> Report:
-        def changed(sentence: Sentence) -> Sentence:
-            use = self._overrides.get(sentence.text)
-            if use is None:
-                return sentence
-            return replace(sentence, is_about_picture=use, is_negated=sentence.is_negated and not use)
-
-        return replace(report, sentences=tuple(changed(sentence) for sentence in report.sentences))
 
     # --- segmentation ------------------------------------------------------------------------------------------------
 
