@@ -125,7 +125,7 @@ def add_mask(
 def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, reference: Image) -> Image:
     """Add the heatmap as an Image layer directly above ``reference``: clear where 0, fixed range 0..1."""
     layer = Image(
-        attention,
+        attention.copy(),  # other maps are written into it
         name=HEATMAP_NAME,
         colormap=HEAT,
         contrast_limits=(0.0, 1.0),
@@ -140,7 +140,7 @@ def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, refe
 def add_values(viewer: Viewer, values: NDArray[np.float32], name: str, scan: Scan, reference: Image) -> Image:
     """Add a layer of values 0..1 directly above ``reference``."""
     layer = Image(
-        values,
+        values.copy(),
         name=free_name(viewer, name),
         colormap="viridis",
         contrast_limits=(0.0, 1.0),

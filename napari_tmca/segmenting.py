@@ -61,7 +61,7 @@ class Segmenter:
         self._job: Job | None = None
         self._layer: weakref.ref[Image] | None = None
         self._data: object = None
-        self._is_merging = False
+        self.is_merging = False
         self._is_stale = False
         self._worker = InferenceWorker()
         self._worker.progressed.connect(self._on_progress)
@@ -71,7 +71,7 @@ class Segmenter:
     def begin(self, job: Job, layer: Image, future: GuiFuture[Segmentation], *, merge: bool) -> None:
         """Ask for a segmentation of what a layer shows; the future ends with it."""
         self._job, self.future = job, future
-        self._layer, self._data, self._is_merging = weakref.ref(layer), layer.data, merge
+        self._layer, self._data, self.is_merging = weakref.ref(layer), layer.data, merge
         self._is_stale = False
         self._set_state("running")
         if not merge:
@@ -141,7 +141,7 @@ class Segmenter:
         if show is None:  # the session is gone
             return
         try:
-            notes = show(job, segmentation, layer, self._is_merging)
+            notes = show(job, segmentation, layer, self.is_merging)
         except Exception as error:  # noqa: BLE001  (the GUI must survive whatever a layer refuses)
             self._end(error, report_error(error))
             return

@@ -258,6 +258,11 @@ class Session:
         """Whether a segmentation is "running", or the session is "idle"."""
         return self._segmenter.state
 
+    @property
+    def is_updating(self) -> bool:
+        """Whether the segmentation under way, or the last one, followed a changed report (`update`)."""
+        return self._segmenter.is_merging
+
     def cancel(self) -> None:
         """Give up the segmentation under way; layers stay as they were."""
         self._segmenter.cancel()
