@@ -19,6 +19,7 @@ from napari_tmca.autosave import Autosave
 from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
 from napari_tmca.onscreen import OnScreen, equal
 from napari_tmca.outlines import hide_outlines, is_outline, show_outlines
+from napari_tmca.settings import read_settings
 from tmca_core.errors import ProjectError, TmcaError
 from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status
 
@@ -60,7 +61,7 @@ class Casework:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.project: Project | None = None
-        self.who = _user()
+        self.who = read_settings().annotator or _user()
         self.order: list[str] = []
         self.unsaved: tuple[Unsaved, ...] = ()
         self._position = 0
@@ -372,6 +373,11 @@ class Casework:
             show_outlines(viewer, self.case.record.id, session.mask_layer, self._screen.saved_ai, session.scan_layer)
         else:
             hide_outlines(viewer, session.mask_layer)
+
+    def toggle_outlines(self) -> None:
+        """Show both masks as outlines, or the mask as it was."""
+        viewer = self._session._require_viewer()
+        self.show_outlines(not any(is_outline(layer) for layer in viewer.layers))
 
     # --- recovery ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import pint
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
+from napari_tmca.settings import read_settings
 from tmca_core.errors import GeometryError, StudyReadError
 from tmca_core.study import Scan
 from tmca_core.window import robust_window
@@ -110,7 +111,7 @@ def add_mask(
     layer = Labels(
         mask.copy(),
         name=name,
-        opacity=0.9,
+        opacity=read_settings().mask_opacity,
         colormap=DirectLabelColormap(color_dict=_class_colors()),
         features={"index": range(len(CLASSES) + 1), "name": ["background", *CLASSES]},
         metadata={SCAN_KEY: scan},

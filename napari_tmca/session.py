@@ -100,7 +100,7 @@ class Session:
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
         self.threshold: float | None = None
-        self.live = False
+        self.live = settings.live
         self.messages: tuple[str, ...] = ()
         self.canvas = CanvasTools(viewer)
         self._viewer = weakref.ref(viewer)

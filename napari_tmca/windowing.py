@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_tmca.layers import SCAN_KEY
+from tmca_core.io.dicom_windows import read_windows
 from tmca_core.study import Scan
 from tmca_core.window import window_presets
 
@@ -17,12 +18,18 @@ _STEPS = 500  # pixels of the mouse for the whole range
 
 
 def presets_of(layer: Image | None) -> dict[str, tuple[float, float]]:
-    """Return the named windows of an image, lowest and highest intensity; none for a coloured one."""
+    """Return the named windows of an image, lowest and highest intensity; none for a coloured one.
+
+    Those that its own DICOM header recommends come behind the automatic one.
+    """
     if layer is None or layer.rgb:
         return {}
     scan = layer.metadata.get(SCAN_KEY)
     pixels = np.asarray(layer.data[-1] if layer.multiscale else layer.data)
-    return window_presets(pixels, scan.modality if isinstance(scan, Scan) else "")
+    presets = window_presets(pixels, scan.modality if isinstance(scan, Scan) else "")
+    source = scan.source if isinstance(scan, Scan) and scan.modality else None
+    own = read_windows(source) if source is not None else {}
+    return dict([*presets.items()][:1]) | own | dict([*presets.items()][1:])
 
 
 def set_window(layer: Image | None, low: float, high: float) -> None:

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tmca.session import session_of
+from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.correct import CorrectWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
@@ -29,7 +30,6 @@ from napari_tmca.widgets.view import ViewWidget
 if TYPE_CHECKING:
     from napari import Viewer
 
-SHORTCUT = "Ctrl+Alt+G"
 MASK_INTERVAL_MS, FADE_MS = 150, 160
 # What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
 BUSY_MS = 150
@@ -49,13 +49,14 @@ class TmcaWidget(QWidget):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session_of(napari_viewer)
+        register_shortcuts()
         self.image: Any = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
         self.report = ReportWidget()
         self.segment = QPushButton("Segment")
-        self.segment.setToolTip(f"Segment the image by the report ({SHORTCUT})")
-        self.segment.setShortcut(QKeySequence(SHORTCUT))
+        self.segment.setToolTip(f"Segment the image by the report ({key_of('segment')})")
+        self.segment.setShortcut(QKeySequence(key_of("segment")))
         self.segment.setMinimumHeight(36)
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Give up; nothing is changed")
