@@ -7,41 +7,31 @@ when its changes are saved, and everything of it is taken off the screen before 
 from __future__ import annotations
 
 import getpass
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
+from napari_tmca.adding import CaseAdder
+from napari_tmca.autosave import Autosave
 from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
-from napari_tmca.notify import report_error
+from napari_tmca.onscreen import OnScreen, equal
+from napari_tmca.outlines import hide_outlines, is_outline, show_outlines
+from napari_tmca.settings import read_settings
 from tmca_core.errors import ProjectError, TmcaError
-from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status, describe_segmentation, event
+from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from os import PathLike
 
-    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_tmca.session import Session
-    from tmca_core.project import Event, OpenCase, Unsaved
+    from tmca_core.project import OpenCase, Unsaved
     from tmca_core.study import Scan
-
-AUTOSAVE_MS = 1000
-AI_OUTLINE_NAME = "AI mask, outline"
-AI_COLOR = (0.34, 0.71, 0.91, 1.0)  # Okabe-Ito sky blue, beside the orange of the mask
-OUTLINE_PIXELS = 2
-_OUTLINE_KEY = "tmca_outline_of"
-_POLL_MS = 100
 
 
 class Casework:
@@ -53,15 +43,12 @@ class Casework:
     Attributes
     ----------
     project : Project or None
-    case : OpenCase or None
     who : str
         Annotator or second reader, as it stands in records.
     order : list of str
         Ids through which `next_case` goes; the panel sets it to what its table shows.
     unsaved : tuple of Unsaved
         What can be recovered.
-    autosaved_at : float or None
-        When something was last written to the journal, seconds since 1970.
 
     """
 
@@ -74,35 +61,21 @@ class Casework:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.project: Project | None = None
-        self.case: OpenCase | None = None
-        self.who = _user()
+        self.who = read_settings().annotator or _user()
         self.order: list[str] = []
         self.unsaved: tuple[Unsaved, ...] = ()
-        self.autosaved_at: float | None = None
-        self._scan: Scan | None = None
-        self._data: NDArray[Any] | None = None
-        self._saved_mask: NDArray[Any] | None = None
-        self._saved_ai: NDArray[Any] | None = None
-        self._saved_report = ""
-        self._recovered_ai: tuple[NDArray[Any], dict[str, Any]] | None = None
-        self._ai_made_of: tuple[int, float, bool] | None = None
         self._position = 0
-        self._events: list[Event] = []
-        self._num_journalled = 0
-        self._has_failed = False
         self._is_closed = False
-        self._cancel = threading.Event()
-        self._executor: ThreadPoolExecutor | None = None
-        self._news: SimpleQueue[object] = SimpleQueue()
-        self._timer = QTimer()
-        self._timer.setInterval(AUTOSAVE_MS)
-        self._timer.timeout.connect(self._on_timer)
-        self._poll = QTimer()
-        self._poll.setInterval(_POLL_MS)
-        self._poll.timeout.connect(self._on_poll)
+        self._screen = OnScreen(session)
+        self._autosave = Autosave(session, self._screen, lambda: self.who)
+        self._adder = CaseAdder()
+        self._autosave.written.connect(self.autosaved.emit)
+        self._autosave.said.connect(self._say)
+        self._adder.adding.connect(self.adding.emit)
+        self._adder.finished.connect(self._on_added)
         viewer = session._require_viewer()
-        viewer.mouse_move_callbacks.append(self._on_mouse)
-        viewer.mouse_drag_callbacks.append(self._on_mouse)
+        viewer.mouse_move_callbacks.append(self.note_activity)
+        viewer.mouse_drag_callbacks.append(self.note_activity)
         viewer.dims.events.current_step.connect(self.note_activity)
         session.report_changed.connect(self.note_activity)
 
@@ -153,59 +126,15 @@ class Casework:
             If no project is open.
 
         """
-        project = self._require_project()
-        self._cancel = threading.Event()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tmca-adding")
-        self._executor.submit(self._add, project.folder, [Path(path) for path in paths], self._cancel)
-        self._poll.start()
+        self._adder.add(self._require_project().folder, [Path(path) for path in paths])
 
     def cancel_adding(self) -> None:
         """Stop adding; what was added stays."""
-        self._cancel.set()
+        self._adder.cancel()
 
-    def _add(self, folder: Path, paths: Sequence[Path], cancel: threading.Event) -> None:
-        """Add with a project of this thread's own; what there is to tell goes into the queue."""
-        num_added, skipped = 0, []
-        try:
-            with Project.open(folder) as project:
-                steps = project.add(paths)
-                for step in steps:
-                    if isinstance(step, CaseAdded):
-                        num_added += 1
-                        self._news.put((step.done, step.total, step.record.name))
-                    else:
-                        skipped.append(f"{step.image.name}: {step.reason}")
-                        self._news.put((step.done, step.total, step.image.name))
-                    if cancel.is_set():
-                        break
-        except Exception as error:  # noqa: BLE001  (told in the GUI thread)
-            self._news.put(error)
-        else:
-            told = [f"Added {num_added:,} to the project."]
-            told += [f"Not added: {reason}" for reason in skipped[:3]]
-            if len(skipped) > 3:
-                told.append(f"Not added, too: {len(skipped) - 3:,} more.")
-            self._news.put(told)
-
-    def _on_poll(self) -> None:
-        latest: tuple[int, int, str] | None = None
-        while not self._is_closed:
-            try:
-                news: Any = self._news.get_nowait()
-            except Empty:
-                break
-            if isinstance(news, tuple):
-                latest = news
-                continue
-            self._poll.stop()
-            self._say(report_error(news)) if isinstance(news, BaseException) else self._say(*news)
-            self.refresh()
-            latest = (1, 1, "")
-        if latest is not None:
-            self.adding.emit(*latest)
-        if self._is_closed:
-            self._poll.stop()
+    def _on_added(self, told: tuple[str, ...]) -> None:
+        self._say(*told)
+        self.refresh()
 
     # --- going from case to case -------------------------------------------------------------------------------------
 
@@ -264,16 +193,14 @@ class Casework:
     # --- saving ------------------------------------------------------------------------------------------------------
 
     @property
+    def case(self) -> OpenCase | None:
+        """The case that is open."""
+        return self._screen.case
+
+    @property
     def has_changes(self) -> bool:
         """Whether mask, network's mask or report differ from what is saved."""
-        if self.case is None or self.case.is_read_only:
-            return False
-        ai, mask = self._ai_mask()[0], self._labels()
-        return (
-            self._session.report.text != self._saved_report
-            or (mask is not None and not _equal(mask, self._saved_mask))
-            or (ai is not None and not _equal(ai, self._saved_ai))
-        )
+        return self._screen.has_changes
 
     def save(
         self, *, status: Status | None = None, quality: int | None = None, comment: str | None = None
@@ -292,23 +219,23 @@ class Casework:
 
         """
         case, scan = self._require_case()
-        self._flush_events()
+        self._autosave.flush_events()
         layer = self._session.mask_layer
-        if layer is not None and not self._is_ours(layer):
+        if layer is not None and not self._screen.owns(layer):
             raise ProjectError(
                 f"Case {case.record.id} was not saved: the mask '{layer.name}' belongs to another image.",
                 hint="Choose the case's own image in the panel and segment it.",
             )
-        mask, (ai, network) = self._labels(), self._ai_mask()
+        mask, (ai, network) = self._screen.mask(), self._screen.ai_mask()
         is_done = status in (Status.CORRECTED, Status.APPROVED)
         if is_done and mask is None:
             raise ProjectError(
                 f"Case {case.record.id} has no mask.",
                 hint="Press Segment, or 'Empty mask' where there is nothing to outline.",
             )
-        known_ai = self._saved_ai if ai is None else ai
-        is_own = mask is not None and (is_done or case.record.corrected is not None or not _equal(mask, known_ai))
-        is_own = is_own and (case.record.corrected is None or not _equal(mask, self._saved_mask))
+        known_ai = self._screen.saved_ai if ai is None else ai
+        is_own = mask is not None and (is_done or case.record.corrected is not None or not equal(mask, known_ai))
+        is_own = is_own and (case.record.corrected is None or not equal(mask, self._screen.saved_mask))
         if status is None and (mask is not None or ai is not None) and case.record.status == Status.NEW:
             status = Status.SEGMENTED
         if status is None and is_own and case.record.status == Status.APPROVED:
@@ -317,7 +244,8 @@ class Casework:
             scan,
             Draft(
                 report=self._session.report.text,
-                ai=ai if ai is not None and not _equal(ai, self._saved_ai) else None,
+                choices=self._session.choices,
+                ai=ai if ai is not None and not equal(ai, self._screen.saved_ai) else None,
                 network=network,
                 corrected=mask if is_own else None,
                 status=status,
@@ -326,11 +254,8 @@ class Casework:
                 comment=comment,
             ),
         )
-        self._saved_report = self._session.report.text
-        self._saved_ai = known_ai
-        self._saved_mask = None if mask is None else mask.copy()
-        self._ai_made_of = None
-        self.autosaved_at = None
+        self._screen.note_saved(mask, known_ai)
+        self._autosave.note_saved()
         self.cases_changed.emit()
         self._say(f"Saved case {record.id}.")
         return record
@@ -399,12 +324,12 @@ class Casework:
 
         """
         case, scan = self._require_case()
-        if self._labels() is not None:
+        if self._screen.mask() is not None:
             raise ProjectError(f"Case {case.record.id} has a mask already.", hint="Draw on it.")
         return self._session.adopt_mask(np.zeros(scan.shape, dtype=np.uint8))
 
     def _save_changes(self) -> None:
-        self._flush_events()
+        self._autosave.flush_events()
         if self.has_changes:
             self.save()
 
@@ -443,28 +368,16 @@ class Casework:
         """Show the network's mask as a blue outline, and the mask itself as an outline, too; or back."""
         if self.case is None:
             return
-        viewer, layer = self._session._require_viewer(), self._session.mask_layer
-        shown = [known for known in viewer.layers if known.metadata.get(_OUTLINE_KEY) == self.case.record.id]
-        if layer is not None:
-            layer.contour = OUTLINE_PIXELS if on else 0
-        ai = self._saved_ai
-        if on and not shown and ai is not None and self._scan is not None and self._session.scan_layer is not None:
-            outline = Labels(
-                (ai != 0).astype(np.uint8),
-                name=AI_OUTLINE_NAME,
-                colormap=DirectLabelColormap(color_dict={0: "transparent", 1: AI_COLOR, None: AI_COLOR}),
-                metadata={_OUTLINE_KEY: self.case.record.id},
-                scale=self._session.scan_layer.scale,
-                units=self._session.scan_layer.units,
-                axis_labels=self._session.scan_layer.axis_labels,
-            )
-            outline.contour, outline.editable = OUTLINE_PIXELS, False
-            viewer.add_layer(outline)
-            if layer is not None:
-                viewer.layers.selection.active = layer
-        elif not on:
-            for known in shown:
-                viewer.layers.remove(known)
+        session, viewer = self._session, self._session._require_viewer()
+        if on:
+            show_outlines(viewer, self.case.record.id, session.mask_layer, self._screen.saved_ai, session.scan_layer)
+        else:
+            hide_outlines(viewer, session.mask_layer)
+
+    def toggle_outlines(self) -> None:
+        """Show both masks as outlines, or the mask as it was."""
+        viewer = self._session._require_viewer()
+        self.show_outlines(not any(is_outline(layer) for layer in viewer.layers))
 
     # --- recovery ----------------------------------------------------------------------------------------------------
 
@@ -495,8 +408,10 @@ class Casework:
             )
         if recovered.report is not None:
             self._session.set_report(recovered.report)
+        if recovered.choices is not None:
+            self._session.set_report(self._session.report.text, recovered.choices)
         if recovered.ai is not None and recovered.ai.shape == scan.shape:
-            self._recovered_ai = (recovered.ai, recovered.provenance or {})
+            self._screen.recovered_ai = (recovered.ai, recovered.provenance or {})
         if recovered.mask is not None:
             layer = self._session.mask_layer
             if layer is None:
@@ -528,71 +443,26 @@ class Casework:
 
     def autosave(self) -> None:
         """Write to the journal what has changed since the last time; called every second while a case is open."""
-        case = self.case
-        if case is None or case.is_read_only:
-            return
-        mask = self._labels()
-        if mask is None:
-            mask = self._data if self._is_closed else None
-        self._data = mask
-        journal, before = case.journal, self._num_journalled
-        if self._session.report.text != self._saved_report:
-            self._num_journalled += journal.write_report(self._session.report.text)
-        made_of = self._made_of()
-        if made_of is not None and made_of != self._ai_made_of:
-            ai, network = self._ai_mask()
-            if ai is not None and not _equal(ai, self._saved_ai):
-                self._num_journalled += journal.write_ai(ai, network or {})
-            self._ai_made_of = made_of
-        if mask is not None and (journal.has_mask or not _equal(mask, self._saved_mask)):
-            self._num_journalled += journal.write_mask(mask)
-        if self._num_journalled != before:
-            self.autosaved_at = time.time()
-            self.autosaved.emit()
+        self._autosave.write()
+
+    @property
+    def autosaved_at(self) -> float | None:
+        """When something was last written to the journal, seconds since 1970."""
+        return self._autosave.at
 
     def note_activity(self, *_: object) -> None:
-        """Take a sign of life for the active time; one a second is enough."""
-        if self.case is not None and not self.case.is_read_only:
-            now = event("active", self.who)
-            if not self._events or now.time - self._events[-1].time >= 1.0:
-                self._events.append(now)
+        """Take a sign of life for the active time."""
+        self._autosave.note_activity()
 
     def close(self) -> None:
         """Write the last strokes to the journal and give the case back; may be called from any thread."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._cancel.set()
-        try:
-            self._flush_events()
-            self.autosave()
-        except TmcaError:
-            self._has_failed = True  # nobody is left to be told; the journal ends where it ends
+        self._adder.close()
+        self._autosave.close()
         if self.case is not None:
             self.case.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def _on_timer(self) -> None:
-        if self._is_closed or self.case is None:
-            self._timer.stop()
-            return
-        try:
-            self._flush_events()
-            self.autosave()
-            self._has_failed = False
-        except (TmcaError, OSError) as error:
-            if not self._has_failed:  # say it once, not every second
-                self._say(report_error(error))
-            self._has_failed = True
-
-    def _on_mouse(self, *_: object) -> None:
-        self.note_activity()
-
-    def _flush_events(self) -> None:
-        if self.case is not None:
-            events, self._events = self._events, []
-            self.case.log(events)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -610,7 +480,7 @@ class Casework:
         layer = Image(data, **attributes)
         self._session._require_viewer().add_layer(layer)
         self._session.choose_layer(layer)
-        self._session.set_report(report)
+        self._session.set_report(report, case.record.choices)
         mask = ai if corrected is None else corrected
         if mask is not None:
             shown = self._session.adopt_mask(mask.astype(np.uint8) if mask.max(initial=0) <= 255 else mask)
@@ -627,56 +497,24 @@ class Casework:
         corrected: NDArray[Any] | None,
     ) -> None:
         """Take a case as the one on the screen; what was saved of it is what changes are told from."""
-        self.case, self._scan = case, scan
-        mask = ai if corrected is None else corrected
-        self._saved_ai, self._saved_mask, self._saved_report = ai, mask, report
+        self._screen.attach(case, scan, report, ai, corrected)
         if case.record.id in self.order:
             self._position = self.order.index(case.record.id)
-        self._timer.start()
+        self._autosave.start()
 
     def _leave(self) -> None:
         """Give the case back, and take everything of it off the screen."""
-        case, self.case = self.case, None
-        self._timer.stop()
+        case = self.case
+        self._autosave.stop()
         if case is not None:
             if not case.is_read_only:
                 case.journal.remove()  # everything is saved, or is as it was
             case.close()
             viewer = self._session._require_viewer()
-            for layer in [known for known in viewer.layers if self._is_ours(known) or _OUTLINE_KEY in known.metadata]:
+            for layer in [known for known in viewer.layers if self._screen.owns(known) or is_outline(known)]:
                 viewer.layers.remove(layer)
-        self._scan = self._data = self._saved_mask = self._saved_ai = None
-        self._recovered_ai = self._ai_made_of = self.autosaved_at = None
-        self._saved_report = ""
-        self._events.clear()
+        self._screen.detach()
         self._session.clear()
-
-    def _is_ours(self, layer: Layer) -> bool:
-        scan = layer.metadata.get(SCAN_KEY)
-        return self._scan is not None and getattr(scan, "pixels", None) is self._scan.pixels
-
-    def _labels(self) -> NDArray[Any] | None:
-        """Return the mask on the screen; ``None`` where there is none of this case."""
-        layer = self._session.mask_layer
-        if layer is None or not self._is_ours(layer):
-            return None
-        return np.asarray(layer.data)
-
-    def _made_of(self) -> tuple[int, float, bool] | None:
-        """Return what tells one network's mask from another without computing it."""
-        segmentation = self._session.segmentation
-        if segmentation is None:
-            return None if self._recovered_ai is None else (id(self._recovered_ai[0]), 0.0, False)
-        return (id(segmentation.logits), segmentation.threshold, self._session.image_only)
-
-    def _ai_mask(self) -> tuple[NDArray[Any] | None, dict[str, Any] | None]:
-        """Return the network's mask that is not saved yet, and what is told of it."""
-        segmentation, layer = self._session.segmentation, self._session.mask_layer
-        if segmentation is not None and layer is not None and self._is_ours(layer):
-            image_only = self._session.image_only
-            mask = segmentation.image_only_mask if image_only else segmentation.mask
-            return mask, describe_segmentation(segmentation, image_only=image_only)
-        return self._recovered_ai or (None, None)
 
     def _require_project(self) -> Project:
         if self.project is None:
@@ -684,16 +522,12 @@ class Casework:
         return self.project
 
     def _require_case(self) -> tuple[OpenCase, Scan]:
-        if self.case is None or self._scan is None:
+        if self._screen.case is None or self._screen.scan is None:
             raise ProjectError("No case is open.", hint="Choose one in the cases panel.")
-        return self.case, self._scan
+        return self._screen.case, self._screen.scan
 
     def _say(self, *messages: str) -> None:
         self._session._say(*(message for message in messages if message))
-
-
-def _equal(mask: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    return mask is not None and other is not None and np.array_equal(mask, other)
 
 
 def _user() -> str:

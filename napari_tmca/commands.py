@@ -10,6 +10,7 @@ from tmca_core.errors import TmcaError
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtWidgets import QDialog
 
 PLUGIN, PANEL, CASES_PANEL = "napari-tmca", "Segment by report", "Cases"
 
@@ -23,6 +24,17 @@ def show_cases(viewer: Viewer) -> None:
     """Dock the cases of a project, or bring them to the front."""
     # A tab beside the panel of the report: one above the other, neither has room on a small screen.
     viewer.window.add_plugin_dock_widget(PLUGIN, CASES_PANEL, tabify=True)
+
+
+def show_keys(viewer: Viewer) -> QDialog:
+    """Show every action with its key, as the user has it now; the window does not stand in the way."""
+    from qtpy.QtWidgets import QApplication
+
+    from napari_tmca.widgets.keys import KeysDialog
+
+    dialog = KeysDialog(QApplication.activeWindow())
+    dialog.show()
+    return dialog
 
 
 def open_dicom_folder(viewer: Viewer) -> None:

@@ -9,6 +9,7 @@ import pint
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
+from napari_tmca.settings import read_settings
 from tmca_core.errors import GeometryError, StudyReadError
 from tmca_core.study import Scan
 from tmca_core.window import robust_window
@@ -110,7 +111,7 @@ def add_mask(
     layer = Labels(
         mask.copy(),
         name=name,
-        opacity=0.9,
+        opacity=read_settings().mask_opacity,
         colormap=DirectLabelColormap(color_dict=_class_colors()),
         features={"index": range(len(CLASSES) + 1), "name": ["background", *CLASSES]},
         metadata={SCAN_KEY: scan},
@@ -125,7 +126,7 @@ def add_mask(
 def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, reference: Image) -> Image:
     """Add the heatmap as an Image layer directly above ``reference``: clear where 0, fixed range 0..1."""
     layer = Image(
-        attention,
+        attention.copy(),  # other maps are written into it
         name=HEATMAP_NAME,
         colormap=HEAT,
         contrast_limits=(0.0, 1.0),
@@ -140,7 +141,7 @@ def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, refe
 def add_values(viewer: Viewer, values: NDArray[np.float32], name: str, scan: Scan, reference: Image) -> Image:
     """Add a layer of values 0..1 directly above ``reference``."""
     layer = Image(
-        values,
+        values.copy(),
         name=free_name(viewer, name),
         colormap="viridis",
         contrast_limits=(0.0, 1.0),

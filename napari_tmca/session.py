@@ -8,35 +8,29 @@ from __future__ import annotations
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_tmca.canvas import CanvasTools, index_in, pixels_along, shows_planes
+from napari_tmca.canvas import CanvasTools, index_in
+from napari_tmca.correcting import Corrector
 from napari_tmca.editing import TOOLS, MaskEditor
 from napari_tmca.heatmaps import Heatmaps, Level, MapChoice, Values
-from napari_tmca.layers import (
-    PROVENANCE_KEY,
-    SCAN_KEY,
-    area_in_words,
-    layer_spacing_mm,
-    layer_to_scan,
-    present,
-    scan_to_layer_data,
-)
+from napari_tmca.layers import SCAN_KEY, area_in_words, layer_spacing_mm, layer_to_scan, present, scan_to_layer_data
 from napari_tmca.notify import report_error
+from napari_tmca.saving import save_layer, suggest_path
+from napari_tmca.segmenting import Segmenter
 from napari_tmca.settings import read_settings
-from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job, WordJob
+from napari_tmca.windowing import drag_window, presets_of, set_window
+from napari_tmca.worker import GuiFuture, Job
 from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
 from tmca_core.io import read_scan
-from tmca_core.io.formats import name_of_target, save_mask
-from tmca_core.report import parse_report
-from tmca_core.study import Scan, Segmentation, WordAttention
-from tmca_core.window import window_presets
+from tmca_core.report import choices_in, overrule, parse_report, uses_of
+from tmca_core.study import Scan, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +41,11 @@ if TYPE_CHECKING:
 
     from napari_tmca.canvas import Stroke
     from napari_tmca.casework import Casework
+    from napari_tmca.segmenting import State
     from tmca_core.consistency import Remark
     from tmca_core.project import CaseRecord, Project
-    from tmca_core.study import Report, Sentence
-
-State = Literal["idle", "running"]
+    from tmca_core.report import Choices
+    from tmca_core.study import Report
 
 _sessions: dict[int, Session] = {}
 # Sessions of viewers that are gone. A viewer may be collected in any thread, and objects of Qt must not be: they wait
@@ -103,37 +97,33 @@ class Session:
     def __init__(self, viewer: Viewer) -> None:
         settings = read_settings()
         self.model, self.device = _in_use(settings.model), settings.device
-        self.state: State = "idle"
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
         self.threshold: float | None = None
-        self.live = False
+        self.live = settings.live
         self.messages: tuple[str, ...] = ()
         self.canvas = CanvasTools(viewer)
         self._viewer = weakref.ref(viewer)
         self._mask = MaskEditor(viewer)
         self._heatmaps = Heatmaps(viewer, self._ask_words)
+        self._segmenter = Segmenter(viewer, self._heatmaps, self._show)
+        self._corrector = Corrector(viewer, self._mask, self.canvas)
         self._scan_layer: weakref.ref[Image] | None = None
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
         self._remarks: tuple[Remark, ...] | None = ()
         self._cases: Casework | None = None
-        self._job: Job | None = None
-        self._answered: Job | None = None
-        self._future: GuiFuture[Segmentation] | None = None
-        self._job_layer: weakref.ref[Image] | None = None
-        self._job_data: object = None
-        self._is_merging = False
-        self._is_stale = False
         self._pointed: dict[int, float] = {}
-        self._worker = InferenceWorker()
-        self._worker.progressed.connect(self._on_progress)
-        self._worker.finished.connect(self._on_finished)
-        self._worker.failed.connect(self._on_failed)
+        self._segmenter.state_changed.connect(self.state_changed.emit)
+        self._segmenter.progressed.connect(self.progressed.emit)
+        self._segmenter.said.connect(self._on_said)
+        self._segmenter.finished.connect(self.result_changed.emit)
+        self._segmenter.again.connect(self._on_again)
+        self._corrector.said.connect(self._say)
+        self._corrector.stroke_changed.connect(self.result_changed.emit)
         self._mask.changed.connect(self._on_mask_changed)
         self._heatmaps.chosen_changed.connect(self._on_map_chosen)
         self.canvas.pointed.connect(self._on_pointed)
-        self.canvas.stroked.connect(self._on_stroked)
         self.canvas.windowed.connect(self._on_windowed)
         viewer.layers.events.removed.connect(self._on_layers_changed)
         viewer.layers.events.inserted.connect(self._on_layers_changed)
@@ -187,33 +177,43 @@ class Session:
         self.canvas.show_scan(layer.metadata.get(SCAN_KEY) if layer is not None else None)
         self.layers_changed.emit()
 
-    def set_report(self, text: str) -> None:
-        """Take a report as pasted, and read it; choices made for sentences that are still in it stay."""
-        if text == self.report.text and self.report.sentences:
+    def set_report(self, text: str, choices: Choices | None = None) -> None:
+        """Take a report as pasted, and read it; choices made for sentences that are still in it stay.
+
+        Parameters
+        ----------
+        text : str
+        choices : Choices, optional
+            Made earlier for this very text (`Session.choices`); they take the place of those made here.
+
+        """
+        if choices is not None:
+            self._overrides = uses_of(text, choices)
+        elif text == self.report.text and self.report.sentences:
             return
-        self.report = self._with_overrides(parse_report(text))
+        self.report = overrule(parse_report(text), self._overrides)
         self.report_changed.emit()
 
     def use_sentence(self, index: int, use: bool) -> None:
         """Overrule what was understood of a sentence: give it to the network, or keep it back."""
-        self._overrides[self.report.sentences[index].text] = use
-        self.report = self._with_overrides(parse_report(self.report.text))
+        text = self.report.sentences[index].text
+        self._overrides.pop(text, None)
+        understood = overrule(parse_report(self.report.text), self._overrides)
+        if (index in understood.used) != use:
+            self._overrides[text] = use
+        self.report = overrule(understood, self._overrides)
         self.report_changed.emit()
+
+    @property
+    def choices(self) -> Choices:
+        """What was decided of sentences otherwise than was understood; a project keeps it with the case."""
+        return choices_in(self.report, self._overrides)
 
     @property
     def is_outdated(self) -> bool:
         """Whether the mask shown comes from another text or choice of sentences than the report now has."""
         asked = self.segmentation.report if self.segmentation else None
         return self.segmentation is not None and (asked or parse_report("")) != self.report
-
-    def _with_overrides(self, report: Report) -> Report:
-        def changed(sentence: Sentence) -> Sentence:
-            use = self._overrides.get(sentence.text)
-            if use is None:
-                return sentence
-            return replace(sentence, is_about_picture=use, is_negated=sentence.is_negated and not use)
-
-        return replace(report, sentences=tuple(changed(sentence) for sentence in report.sentences))
 
     # --- segmentation ------------------------------------------------------------------------------------------------
 
@@ -231,16 +231,15 @@ class Session:
 
         While a segmentation runs, another one follows it if the report is by then another.
         """
-        if self.state == "running" and self._future is not None:
-            self._is_stale = True
-            return self._future
+        if (future := self._segmenter.future) is not None:
+            self._segmenter.ask_again()
+            return future
         return self._begin(merge=True)
 
     def _begin(self, *, merge: bool) -> GuiFuture[Segmentation]:
-        if self.state == "running" and self._future is not None:
-            return self._future
+        if (running := self._segmenter.future) is not None:
+            return running
         future: GuiFuture[Segmentation] = GuiFuture()
-        self._future = future
         layer = self.scan_layer
         try:
             if layer is None:
@@ -250,27 +249,29 @@ class Session:
             self._say(report_error(error))
             future.set_exception(error)
             return future
-        self._job = Job(scan, self.report, self.model, self.device, self.threshold)
-        self._job_layer, self._job_data, self._is_merging = weakref.ref(layer), layer.data, merge
-        self._is_stale = False
-        self._set_state("running")
-        if not merge:
-            self._say()
-        self._worker.submit(self._job)
+        job = Job(scan, self.report, self.model, self.device, self.threshold)
+        self._segmenter.begin(job, layer, future, merge=merge)
         return future
+
+    @property
+    def state(self) -> State:
+        """Whether a segmentation is "running", or the session is "idle"."""
+        return self._segmenter.state
+
+    @property
+    def is_updating(self) -> bool:
+        """Whether the segmentation under way, or the last one, followed a changed report (`update`)."""
+        return self._segmenter.is_merging
 
     def cancel(self) -> None:
         """Give up the segmentation under way; layers stay as they were."""
-        if self._job is None:
-            return
-        self._worker.cancel()
-        self._end(Cancelled("cancelled"), "Cancelled; nothing was changed.")
+        self._segmenter.cancel()
 
     def close(self) -> None:
         """Stop the worker and give the open case back; for when the viewer is gone."""
         if self._cases is not None:
             self._cases.close()
-        self._worker.close()
+        self._segmenter.close()
 
     def _scan_of(self, layer: Image) -> Scan:
         """Return the layer's scan, the same object for the same data, so that its features are computed once."""
@@ -286,55 +287,18 @@ class Session:
         scan = layer.metadata.get(SCAN_KEY)
         return scan.spacing_mm if isinstance(scan, Scan) else layer_spacing_mm(layer)
 
-    def _on_progress(self, job: Job | WordJob, done: int, total: int) -> None:
-        if job is self._job:
-            self.progressed.emit(done, total)
+    def _show(self, job: Job, segmentation: Segmentation, layer: Image, merge: bool) -> tuple[str, ...]:
+        """Put an answer into layers; return what the user should know."""
+        notes = self._mask.show(segmentation, job.scan, layer, merge=merge)
+        self.segmentation = segmentation
+        self.threshold = segmentation.threshold
+        self._segmenter.answered, self._corrector.scan, self._remarks = job, job.scan, None
+        if self._heatmaps.start(segmentation, job.scan, layer):
+            self._bring_mask_to_front()
+        return (*segmentation.messages, *notes)
 
-    def _on_failed(self, job: Job | WordJob, error: BaseException) -> None:
-        if isinstance(job, WordJob):
-            if self._is_of_result(job):
-                self._heatmaps.give_up(job.sentence, error)
-                if not isinstance(error, Cancelled):
-                    self._say(report_error(error))
-        elif job is self._job:
-            self._end(error, "Cancelled; nothing was changed." if isinstance(error, Cancelled) else report_error(error))
-
-    def _on_finished(self, job: Job | WordJob, answer: Segmentation | WordAttention) -> None:
-        if isinstance(job, WordJob) and isinstance(answer, WordAttention) and self._is_of_result(job):
-            self._heatmaps.take_words(answer)
-        if job is not self._job or not isinstance(job, Job) or not isinstance(answer, Segmentation):
-            return
-        layer = present(self._viewer(), self._job_layer)
-        if not isinstance(layer, Image):
-            self._give_up_removed()
-        elif layer.data is not self._job_data:
-            text = "The image was changed while it was segmented; the result was discarded. Press Segment again."
-            self._end(Cancelled("data changed"), text)
-        else:
-            self._show(job, answer, layer)
-
-    def _is_of_result(self, job: WordJob) -> bool:
-        result = self._answered
-        return result is not None and job.report is result.report and job.scan is result.scan
-
-    def _show(self, job: Job, segmentation: Segmentation, layer: Image) -> None:
-        try:
-            notes = self._mask.show(segmentation, job.scan, layer, merge=self._is_merging)
-            self.segmentation = segmentation
-            self.threshold = segmentation.threshold
-            self._answered, self._remarks = job, None
-            if self._heatmaps.start(segmentation, job.scan, layer):
-                self._bring_mask_to_front()
-        except Exception as error:  # noqa: BLE001  (the GUI must survive whatever a layer refuses)
-            self._end(error, report_error(error))
-            return
-        future, self._future, self._job = self._future, None, None
-        self._set_state("idle")
-        self._say(*segmentation.messages, *notes)
-        self.result_changed.emit()
-        if future is not None:
-            future.set_result(segmentation)
-        if self._is_stale and self.is_outdated:
+    def _on_again(self) -> None:
+        if self.is_outdated:
             self.update()
 
     def _bring_mask_to_front(self) -> None:
@@ -473,17 +437,16 @@ class Session:
     def show_values(self, kind: Values, on: bool = True) -> None:
         """Show or remove the layer of the "probability", or of the "uncertainty" (its entropy, 0..1 bit)."""
         reference = self.scan_layer
-        if self._answered is not None and reference is not None:
-            self._heatmaps.show_values(kind, on, self._answered.scan, reference)
+        answered = self._segmenter.answered
+        if answered is not None and reference is not None:
+            self._heatmaps.show_values(kind, on, answered.scan, reference)
 
     def is_shown(self, kind: Values) -> bool:
         """Return whether the layer of the probability, or of the uncertainty, is there."""
         return self._heatmaps.is_shown(kind)
 
     def _ask_words(self, sentence: int) -> None:
-        job = self._answered
-        if job is not None and job.report is not None:
-            self._worker.submit(WordJob(job.scan, job.report, sentence, job.model, job.device))
+        self._segmenter.ask_words(sentence)
 
     def _on_map_chosen(self) -> None:
         self.result_changed.emit()
@@ -536,30 +499,11 @@ class Session:
             Pixels of the scan; those of a volume lie in one slice.
 
         """
-        if self._answered is None:
-            return False
-        scan = self._answered.scan
-        picture = scan.pixels.mean(axis=-1) if scan.is_rgb else scan.pixels
-        return self._mask.refine(picture, include, exclude)
+        return self._corrector.refine(include, exclude)
 
     def set_stroke(self, stroke: Stroke | None) -> None:
         """Let drags on the canvas include or exclude what they pass over; ``None`` gives the mouse back."""
-        layer = self.mask_layer
-        if layer is None:
-            stroke = None
-        else:
-            layer.mode = "pan_zoom"  # its brush would paint as well
-            layer.events.mode.connect(self._on_mode)
-            self._require_viewer().layers.selection.active = layer
-        self.canvas.stroke = stroke
-        self.result_changed.emit()
-
-    def _on_mode(self) -> None:
-        """Give the mouse back when a tool of napari's own is taken."""
-        layer = self.mask_layer
-        if self.canvas.stroke is not None and layer is not None and layer.mode != "pan_zoom":
-            self.canvas.stroke = None
-            self.result_changed.emit()
+        self._corrector.set_stroke(stroke)
 
     def accept(self, sentence: int, accepted: bool = True) -> bool:
         """Put the parts of the mask that a sentence drove back in, or take them out; return whether it changed."""
@@ -572,74 +516,24 @@ class Session:
 
     def copy_to_next_slice(self) -> bool:
         """Put the class selected in the slice shown into the next one, and go there; return whether it changed."""
-        z, layer = self._slice_shown(), self.mask_layer
-        if z is None or layer is None or z + 1 >= len(layer.data):
-            self._say("There is no next slice to copy to.")
-            return False
-        changed = self._mask.copy_slice(z, z + 1)
-        viewer = self._require_viewer()
-        axis = viewer.dims.ndim - 3
-        viewer.dims.set_point(axis, layer.data_to_world((z + 1, 0, 0))[0])
-        return changed
+        return self._corrector.copy_to_next_slice()
 
     def interpolate_slices(self) -> bool:
         """Fill the empty slices around the one shown from the nearest slices with a mask; return whether it did."""
-        z = self._slice_shown()
-        gap = self._mask.interpolate(z) if z is not None else None
-        if gap is None:
-            self._say("Go to a slice without a mask that lies between two slices with one.")
-            return False
-        self._say(f"Slices {gap[0] + 2} to {gap[1]} were filled between slice {gap[0] + 1} and slice {gap[1] + 1}.")
-        return True
-
-    def _slice_shown(self) -> int | None:
-        """Return which slice of a volume's mask is shown; ``None`` without one, or in another view."""
-        layer, viewer = self.mask_layer, self._require_viewer()
-        if layer is None or layer.data.ndim != 3 or not shows_planes(viewer):
-            return None
-        z = round(float(layer.world_to_data(viewer.dims.point)[-3]))
-        return z if 0 <= z < len(layer.data) else None
-
-    def _on_stroked(self, kind: str, positions: Sequence[Sequence[float]]) -> None:
-        layer = self.mask_layer
-        if layer is None or not shows_planes(self._require_viewer()):
-            self._say("Strokes work in the slices as they were taken. Bring the axes back to their order.")
-            return
-        pixels = pixels_along([index for p in positions if (index := index_in(layer, p)) is not None])
-        strokes = {"include": pixels} if kind == "include" else {"exclude": pixels}
-        if not self.refine(**strokes):
-            self._say("Nothing had to be changed there.")
+        return self._corrector.interpolate_slices()
 
     # --- window ------------------------------------------------------------------------------------------------------
 
     def window_presets(self) -> dict[str, tuple[float, float]]:
         """Return the named windows of the image chosen, lowest and highest intensity; none for a coloured one."""
-        layer = self.scan_layer
-        if layer is None or layer.rgb:
-            return {}
-        scan = layer.metadata.get(SCAN_KEY)
-        pixels = np.asarray(layer.data[-1] if layer.multiscale else layer.data)
-        return window_presets(pixels, scan.modality if isinstance(scan, Scan) else "")
+        return presets_of(self.scan_layer)
 
     def set_window(self, low: float, high: float) -> None:
         """Show intensities from ``low`` to ``high`` of the image chosen."""
-        layer = self.scan_layer
-        if layer is not None and high > low:
-            layer.contrast_limits_range = (
-                min(low, layer.contrast_limits_range[0]),
-                max(high, layer.contrast_limits_range[1]),
-            )
-            layer.contrast_limits = (low, high)
+        set_window(self.scan_layer, low, high)
 
     def _on_windowed(self, right: float, up: float) -> None:
-        """Widen the window to the right, raise its level upwards, as radiologists' viewers do."""
-        layer = self.scan_layer
-        if layer is None or layer.rgb:
-            return
-        low, high = (float(v) for v in layer.contrast_limits)
-        step = (layer.contrast_limits_range[1] - layer.contrast_limits_range[0]) / 500
-        level, width = (low + high) / 2 - up * step, max(high - low + right * step, step)
-        self.set_window(level - width / 2, level + width / 2)
+        drag_window(self.scan_layer, right, up)
 
     # --- saving ------------------------------------------------------------------------------------------------------
 
@@ -657,28 +551,15 @@ class Session:
         layer = self.mask_layer
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
-        scan = layer.metadata[SCAN_KEY]
-        data = np.asarray(layer.data)
-        notes = save_mask(
-            Path(path),
-            data,
-            scan,
-            provenance=layer.metadata.get(PROVENANCE_KEY),
-            is_edited=bool(self._mask.edited().any()),
-            name=name_of_target(self.segmentation.report if self.segmentation else None),
-        )
+        report = self.segmentation.report if self.segmentation else None
+        notes = save_layer(Path(path), layer, report, is_edited=bool(self._mask.edited().any()))
         self._say(f"Saved {Path(path).name}.", *notes)
         return Path(path)
 
     def suggested_path(self) -> Path:
         """Return where saving would go: beside the scan, or in the folder of the preferences."""
         layer = self.mask_layer
-        scan = layer.metadata[SCAN_KEY] if layer is not None else self._scan
-        source = getattr(scan, "source", None)
-        folder = read_settings().save_folder or (source.parent if source else Path.home())
-        is_nifti = scan is not None and (scan.ndim == 3 or (source and source.name.endswith((".nii", ".nii.gz"))))
-        stem = source.name.split(".")[0] if source else "scan"
-        return folder / f"{stem}_mask{'.nii.gz' if is_nifti else '.png'}"
+        return suggest_path(layer.metadata[SCAN_KEY] if layer is not None else self._scan)
 
     @property
     def area(self) -> str:
@@ -737,7 +618,8 @@ class Session:
         scan_layer = self.scan_layer
         self._heatmaps.clear()
         self._mask.clear()
-        self._scan_layer, self._scan, self._answered = None, None, None
+        self._scan_layer, self._scan = None, None
+        self._segmenter.answered, self._corrector.scan = None, None
         self.segmentation, self.threshold, self._remarks = None, None, ()
         self._overrides = {}
         self.report = parse_report("")
@@ -757,33 +639,16 @@ class Session:
         return viewer
 
     def _on_layers_changed(self) -> None:
-        # Closing a viewer removes its layers first: the network then has nobody left to work for.
-        if self._job is not None and present(self._viewer(), self._job_layer) is None:
-            self._give_up_removed()
-        if self.canvas.stroke is not None and self.mask_layer is None:
-            self.canvas.stroke = None
+        self._segmenter.give_up_removed()
+        self._corrector.give_back_mouse()
         self.layers_changed.emit()
 
-    def _give_up_removed(self) -> None:
-        self._worker.cancel()
-        self._end(Cancelled("layer removed"), "The image layer was removed; its segmentation was given up.")
-
-    def _set_state(self, state: State) -> None:
-        self.state = state
-        self.state_changed.emit()
+    def _on_said(self, messages: tuple[str, ...]) -> None:
+        self._say(*messages)
 
     def _say(self, *messages: str) -> None:
         self.messages = tuple(dict.fromkeys(messages))
         self.messages_changed.emit()
-
-    def _end(self, error: BaseException, message: str) -> None:
-        """End a job without a result."""
-        future, self._future, self._job = self._future, None, None
-        self._is_stale = False
-        self._set_state("idle")
-        self._say(message)
-        if future is not None:
-            future.set_exception(error)
 
 
 def _in_use(chosen: str) -> str:

@@ -10,11 +10,29 @@ from napari.settings import get_plugin_settings
 
 @dataclass(frozen=True)
 class Settings:
-    """Device, model (name or folder), and where saving starts (``None``: beside the scan)."""
+    """What the user chose.
+
+    Attributes
+    ----------
+    device, model : str
+        The model by name or folder.
+    save_folder, project_folder : Path or None
+        Where saving and opening a project start; ``None``: beside the scan, and wherever the system starts.
+    annotator : str
+        "" for the name of the account.
+    live : bool
+    mask_opacity : float
+        0..1.
+
+    """
 
     device: str = "auto"
     model: str = "tmca-compact"
     save_folder: Path | None = None
+    project_folder: Path | None = None
+    annotator: str = ""
+    live: bool = False
+    mask_opacity: float = 0.9
 
 
 def read_settings() -> Settings:
@@ -23,5 +41,12 @@ def read_settings() -> Settings:
         chosen = get_plugin_settings("napari-tmca").segmentation
     except (KeyError, AttributeError):
         return Settings()
-    folder = Path(chosen.save_folder) if chosen.save_folder else None
-    return Settings(str(chosen.device), str(chosen.model), folder)
+    return Settings(
+        device=str(chosen.device),
+        model=str(chosen.model),
+        save_folder=Path(chosen.save_folder) if chosen.save_folder else None,
+        project_folder=Path(chosen.project_folder) if chosen.project_folder else None,
+        annotator=str(chosen.annotator).strip(),
+        live=bool(chosen.live),
+        mask_opacity=float(chosen.mask_opacity),
+    )

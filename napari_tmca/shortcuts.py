@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import napari
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
 
-from napari_tmca.notify import report_error
-from napari_tmca.session import session_of
-from tmca_core.errors import TmcaError
+from napari_tmca.actions import ACTIONS, FIXED_KEYS, action
 
-FINISH = "napari-tmca:finish_case"
-FINISH_KEY = "Ctrl+Enter"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _registered: set[str] = set()
 
 
 def register_shortcuts() -> None:
     """Enter the plugin's actions once per process; keys chosen in napari's preferences are taken over."""
-    if FINISH in _registered:
-        return
-    _registered.add(FINISH)
-    action_manager.register_action(
-        FINISH, finish_case, "TMCA: save the case, mark it done, open the next", napari.Viewer
-    )
-    for key in get_settings().shortcuts.shortcuts.get(FINISH, [FINISH_KEY]):
-        action_manager.bind_shortcut(FINISH, str(key))
+    for known in ACTIONS:
+        if known.shortcut in _registered:
+            continue
+        _registered.add(known.shortcut)
+        action_manager.register_action(known.shortcut, _run(known.name), f"TMCA: {known.title}", napari.Viewer)
+        for key in _keys(known.name):
+            action_manager.bind_shortcut(known.shortcut, key)
 
 
-def finish_case(viewer: napari.Viewer) -> None:
-    """Save the open case of a viewer, mark it as corrected, and open the next."""
-    session = session_of(viewer)
-    try:
-        session.cases.finish()
-    except TmcaError as error:
-        session._say(report_error(error))
+def key_of(name: str) -> str:
+    """Return the key of an action as the user has it now; "" for none."""
+    keys = _keys(name)
+    return keys[0] if keys else ""
+
+
+def table_of_keys() -> list[tuple[str, str]]:
+    """Return keys and what they do, as they are now: those that can be changed, then the fixed ones."""
+    return [*((key_of(known.name), known.title) for known in ACTIONS), *FIXED_KEYS]
+
+
+def _keys(name: str) -> list[str]:
+    known = action(name)
+    chosen = get_settings().shortcuts.shortcuts.get(known.shortcut, [known.key] if known.key else [])
+    return [str(key) for key in chosen]
+
+
+def _run(name: str) -> Callable[[napari.Viewer], None]:
+    def run(viewer: napari.Viewer) -> None:
+        action(name)(viewer)
+
+    return run

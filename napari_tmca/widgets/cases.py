@@ -29,7 +29,8 @@ from qtpy.QtWidgets import (
 
 from napari_tmca.notify import report_error
 from napari_tmca.session import session_of
-from napari_tmca.shortcuts import FINISH, FINISH_KEY, register_shortcuts
+from napari_tmca.settings import read_settings
+from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.case_table import COLUMNS, IMAGE, THUMBNAIL, CaseTableModel
 from napari_tmca.widgets.style import AMBER_STYLE
 from tmca_core.errors import TmcaError
@@ -217,7 +218,8 @@ class CasesWidget(QWidget):
         return True
 
     def _on_open(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a project, or make one in an empty folder")
+        start = str(read_settings().project_folder or "")
+        folder = QFileDialog.getExistingDirectory(self, "Open a project, or make one in an empty folder", start)
         if folder:
             self._do(self.work.open_project, folder)
 
@@ -378,10 +380,9 @@ class CasesWidget(QWidget):
 
     def _on_shortcut(self, *_: object) -> None:
         """Put the key that napari's preferences hold on the button, where it works with the focus in any panel."""
-        chosen = get_settings().shortcuts.shortcuts.get(FINISH, [FINISH_KEY])
-        key = str(chosen[0]).replace("Enter", "Return") if chosen else ""
-        self.finish.setShortcut(QKeySequence(key))
-        self.finish.setToolTip(f"Save, mark as corrected, and open the next case ({str(chosen[0]) if chosen else ''})")
+        key = key_of("finish_case")
+        self.finish.setShortcut(QKeySequence(key.replace("Enter", "Return")))
+        self.finish.setToolTip(f"Save, mark as corrected, and open the next case ({key})")
 
 
 class _Offer(QFrame):

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_tmca.editing import TOOLS
 from napari_tmca.layers import CLASSES
+from napari_tmca.shortcuts import key_of
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QLayout
@@ -34,7 +35,6 @@ _TOOLTIPS = {
     "grow": "One pixel larger all around",
     "shrink": "One pixel smaller all around",
 }
-_INCLUDE_KEY, _EXCLUDE_KEY = "Ctrl+Alt+I", "Ctrl+Alt+E"
 
 
 class CorrectWidget(QWidget):
@@ -50,8 +50,8 @@ class CorrectWidget(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.include = _stroke_button("Include", f"Draw over what belongs to it ({_INCLUDE_KEY})", _INCLUDE_KEY)
-        self.exclude = _stroke_button("Exclude", f"Draw over what does not belong to it ({_EXCLUDE_KEY})", _EXCLUDE_KEY)
+        self.include = _stroke_button("Include", "Draw over what belongs to it", key_of("include"))
+        self.exclude = _stroke_button("Exclude", "Draw over what does not belong to it", key_of("exclude"))
         self.undo = QPushButton("Undo")
         self.undo.setToolTip("Take back the last change of the mask (Ctrl+Z with the mask selected)")
         self.redo = QPushButton("Redo")
@@ -165,7 +165,7 @@ class CorrectWidget(QWidget):
 def _stroke_button(text: str, tooltip: str, shortcut: str) -> QPushButton:
     button = QPushButton(text)
     button.setCheckable(True)
-    button.setToolTip(tooltip)
+    button.setToolTip(f"{tooltip} ({shortcut})")
     button.setShortcut(QKeySequence(shortcut))
     return button
 

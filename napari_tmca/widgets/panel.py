@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tmca.session import session_of
+from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.correct import CorrectWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
@@ -29,8 +30,9 @@ from napari_tmca.widgets.view import ViewWidget
 if TYPE_CHECKING:
     from napari import Viewer
 
-SHORTCUT = "Ctrl+Alt+G"
 MASK_INTERVAL_MS, FADE_MS = 150, 160
+# What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
+BUSY_MS = 150
 NOTICE = "Research use only. Not a medical device."
 
 
@@ -47,13 +49,14 @@ class TmcaWidget(QWidget):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session_of(napari_viewer)
+        register_shortcuts()
         self.image: Any = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
         self.report = ReportWidget()
         self.segment = QPushButton("Segment")
-        self.segment.setToolTip(f"Segment the image by the report ({SHORTCUT})")
-        self.segment.setShortcut(QKeySequence(SHORTCUT))
+        self.segment.setToolTip(f"Segment the image by the report ({key_of('segment')})")
+        self.segment.setShortcut(QKeySequence(key_of("segment")))
         self.segment.setMinimumHeight(36)
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Give up; nothing is changed")
@@ -73,6 +76,9 @@ class TmcaWidget(QWidget):
         self._mask_timer = QTimer(self)
         self._mask_timer.setSingleShot(True)
         self._mask_timer.setInterval(MASK_INTERVAL_MS)
+        self._busy = QTimer(self)
+        self._busy.setSingleShot(True)
+        self._busy.setInterval(BUSY_MS)
         self._fade = QVariantAnimation(self)
         self._fade.setDuration(FADE_MS)
         self._opacity: float | None = None
@@ -140,6 +146,7 @@ class TmcaWidget(QWidget):
         self.report.live.toggled.connect(self._on_live)
         self.report.pointed.connect(self._on_report_pointed)
         self._mask_timer.timeout.connect(self._on_mask)
+        self._busy.timeout.connect(self._show_state)
         self._fade.valueChanged.connect(self._on_fade)
         self.segment.clicked.connect(self._on_segment)
         self.cancel.clicked.connect(session.cancel)
@@ -196,25 +203,37 @@ class TmcaWidget(QWidget):
             with self.model.changed.blocked():
                 self.model.choices = _model_choices(self.session.model)
                 self.model.value = self.session.model
+        if self.session.state == "running" and self.session.is_updating:
+            self._busy.start()
+        else:
+            self._busy.stop()
+            self._show_state()
+
+    def _show_state(self) -> None:
         running = self.session.state == "running"
         self.segment.setEnabled(not running and self.session.scan_layer is not None)
         self.segment.setText("Segmenting\u2026" if running else "Segment")
         self.cancel.setEnabled(running)
-        self.progress.setRange(0, 0 if running else 1)
-        self.progress.setValue(0)
-        self.progress.setVisible(running)
+        if running != self.progress.isVisibleTo(self):
+            self.progress.setRange(0, 0 if running else 1)
+            self.progress.setValue(0)
+            self.progress.setVisible(running)
+        self._show_network()
+
+    def _show_network(self) -> None:
         provenance = self.session.segmentation.provenance if self.session.segmentation else None
         model = f"{provenance.model_name} {provenance.model_version} on {provenance.device}" if provenance else ""
         self.status.setText(f"{model or f'{self.session.model}, device {self.session.device}'}\n{NOTICE}")
 
     def _on_progress(self, done: int, total: int) -> None:
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        if not self._busy.isActive():
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
 
     def _on_result(self) -> None:
         for page in (self.result, self.correct, self.view):
             page.refresh()
-        self._on_state()
+        self._show_network()
         self._on_messages()
 
     def _on_mask_changed(self) -> None:
@@ -233,6 +252,7 @@ class TmcaWidget(QWidget):
 
     def _on_live(self, on: bool) -> None:
         self.session.live = on
+        self._on_messages()
 
     def _on_paused(self) -> None:
         if self.session.segmentation is not None and self.session.is_outdated:
@@ -261,7 +281,7 @@ class TmcaWidget(QWidget):
 
     def _on_messages(self) -> None:
         messages = list(self.session.messages)
-        if self.session.is_outdated:
+        if self.session.is_outdated and not self.session.live:  # in live mode it is on its way
             messages.append("The mask is from an older text. Press Segment to bring it up to date.")
         self.messages.setText("\n".join(messages))
         self.messages.setVisible(bool(messages))

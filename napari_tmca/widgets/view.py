@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWi
 from napari_tmca.widgets.style import plain_label
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Image
+
     from napari_tmca.heatmaps import Values
     from napari_tmca.session import Session
 
@@ -29,6 +34,7 @@ class ViewWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self._names: tuple[str, ...] = ()
+        self._shown: Callable[[], Image | None] = _nothing  # whose windows the buttons are for
         self.windows: dict[str, QPushButton] = {}
         self._grid = QGridLayout()
         self.probability = QCheckBox("Layer of the probability")
@@ -51,9 +57,11 @@ class ViewWidget(QWidget):
         """Show the session as it is; emits nothing."""
         session = self._session
         layer = session.scan_layer
-        names = tuple(session.window_presets()) if layer is not None else ()
-        if names != self._names:
-            self._fill(names)
+        if layer is None or layer is not self._shown():
+            self._shown = weakref.ref(layer) if layer is not None else _nothing
+            names = tuple(session.window_presets())
+            if names != self._names:
+                self._fill(names)
         kinds: tuple[tuple[QCheckBox, Values], ...] = (
             (self.probability, "probability"),
             (self.uncertainty, "uncertainty"),
@@ -85,3 +93,7 @@ class ViewWidget(QWidget):
 
     def _on_values(self, kind: Values, on: bool) -> None:
         self._session.show_values(kind, on)
+
+
+def _nothing() -> None:
+    """Stand for a layer that is not there."""

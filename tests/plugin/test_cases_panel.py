@@ -13,8 +13,8 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
+from napari_tmca.actions import action
 from napari_tmca.commands import show_cases
-from napari_tmca.shortcuts import FINISH, FINISH_KEY
 from napari_tmca.widgets.case_table import CASE, STATUS, THUMBNAIL
 from napari_tmca.widgets.cases import CasesWidget
 from tmca_core.phantom import make_phantom
@@ -159,14 +159,14 @@ def test_ten_thousand_rows_scroll_smoothly(full, qtbot):
 
 def test_the_key_shadows_none_of_napari_s_and_can_be_changed(full, session):
     taken = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert FINISH_KEY not in taken
+    assert action("finish_case").key not in taken
     assert full.finish.shortcut().toString() == "Ctrl+Return"
-    assert FINISH_KEY in {str(key) for key in napari.Viewer.class_keymap}
+    assert action("finish_case").key in {str(key) for key in napari.Viewer.class_keymap}
     settings = get_settings().shortcuts
     before = dict(settings.shortcuts)
     try:
-        settings.shortcuts = {**before, FINISH: ["Ctrl+Alt+N"]}
-        assert full.finish.shortcut().toString() == "Ctrl+Alt+N"
+        settings.shortcuts = {**before, action("finish_case").shortcut: ["Ctrl+Alt+Y"]}
+        assert full.finish.shortcut().toString() == "Ctrl+Alt+Y"
     finally:
         settings.shortcuts = before
 

@@ -224,6 +224,27 @@ def test_what_is_on_the_screen_can_be_saved_into_a_project(session, tmp_path):
     assert session.save(tmp_path / "new study").revision == record.revision + 1
 
 
+def test_what_the_reader_decided_of_sentences_comes_back_with_the_case(work, session):
+    work.open_case("00001")
+    session.set_report("Consolidation in the left lower zone. No effusion.")
+    session.use_sentence(1, True)
+    session.use_sentence(0, False)
+    assert session.report.used == (1,)
+    assert work.has_changes
+    work.open_case("00002")
+    assert not session.choices
+    work.open_case("00001")
+    assert session.report.used == (1,)
+    assert [choice.use for choice in work.case.record.choices.made] == [False, True]
+    assert not work.has_changes
+    session.use_sentence(0, True)
+    session.use_sentence(1, False)
+    assert not session.choices  # as it was understood: nothing is left to keep
+    assert work.has_changes
+    work.save()
+    assert not work.project.case("00001").choices
+
+
 PAINTER = """
 import sys, time
 import numpy as np, napari
@@ -235,7 +256,8 @@ session = session_of(viewer)
 session.open_project(sys.argv[1])
 session.cases.open_case("00001")
 layer = session.cases.add_empty_mask()
-session.set_report("Typed and not saved.")
+session.set_report("Typed and not saved. No effusion.")
+session.use_sentence(0, False)
 app = QApplication.instance()
 k = 0
 while True:
@@ -267,7 +289,8 @@ def test_a_killed_painting_session_is_offered_and_recovered(session, folder):
     assert unsaved.has_other_report
     work.recover(unsaved)
     assert not work.unsaved
-    assert session.report.text == "Typed and not saved."
+    assert session.report.text == "Typed and not saved. No effusion."
+    assert 0 not in session.report.used
     kept = int(np.count_nonzero(session.mask_layer.data))
     assert kept >= max(number for at, number in drawn if at <= killed - 2.0)
     session.mask_layer.undo()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tmca_core.project.activity import Event
+    from tmca_core.report import Choices
     from tmca_core.study import Scan
 
 UNSAVED_PREFIX = "unsaved-"
@@ -55,6 +56,8 @@ class Draft:
     Attributes
     ----------
     report : str, optional
+    choices : Choices, optional
+        What the reader decided of its sentences.
     ai : NDArray of whole numbers, shape of the scan, optional
         The network's mask.
     network : dict
@@ -71,6 +74,7 @@ class Draft:
     """
 
     report: str | None = None
+    choices: Choices | None = None
     ai: NDArray[np.integer[Any]] | None = None
     network: dict[str, Any] | None = None
     corrected: NDArray[np.integer[Any]] | None = None
@@ -252,6 +256,7 @@ class OpenCase:
         report_sha256 = before.report_sha256
         if draft.report is not None:
             report_sha256 = self._write_report(draft.report)
+        choices = before.choices if draft.choices is None else draft.choices
         who = self._who if draft.annotator is None else draft.annotator
         active_s = round(active_seconds(read_events(self.folder)), 1)
         ai_mask, network = draft.ai, draft.network
@@ -264,6 +269,7 @@ class OpenCase:
             "created": now(),
             "revision": revision,
             "active_s": active_s,
+            "choices": choices.made,
             "network": network or {},
         }
         ai = before.ai if draft.ai is None else self._write_mask("ai", "ai", draft.ai, scan, told)
@@ -288,6 +294,7 @@ class OpenCase:
             previous=previous,
             dice_ai=dice_ai,
             report_sha256=report_sha256,
+            choices=choices,
             revision=revision,
             changed=now(),
         )
@@ -365,6 +372,7 @@ class Unsaved:
     num_voxels : int
         In which its mask differs from the one saved.
     has_other_report : bool
+        Whether its report, or what was decided of the report's sentences, differs.
     note : str
         What of it is damaged; "" where it is whole.
 
@@ -388,6 +396,7 @@ def unsaved_in(folder: Path, record: CaseRecord) -> list[Unsaved]:
         num_voxels = _difference(folder, record, recovered)
         saved_report = read_text(folder / REPORT_NAME)
         other_report = recovered.report is not None and recovered.report != saved_report
+        other_report |= recovered.choices is not None and recovered.choices != record.choices
         if num_voxels or other_report:
             found.append(Unsaved(record.id, path.name, recovered.time, num_voxels, other_report, recovered.note))
     return found

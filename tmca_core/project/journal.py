@@ -16,12 +16,13 @@ import os
 import struct
 import time
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tmca_core.errors import ProjectError
+from tmca_core.report import Choices, choices_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,8 @@ class Recovered:
         The mask being edited, and the network's, as last written; ``None`` where there was none.
     report : str or None
         The report's text as last written.
+    choices : Choices or None
+        What the reader decided of its sentences, as last written.
     provenance : dict or None
         What was written with the network's mask.
     time : float
@@ -61,6 +64,7 @@ class Recovered:
     mask: NDArray[np.uint16] | None = None
     ai: NDArray[np.uint16] | None = None
     report: str | None = None
+    choices: Choices | None = None
     provenance: dict[str, Any] | None = None
     time: float = 0.0
     num_records: int = 0
@@ -84,6 +88,7 @@ class Journal:
         self._file: Any = None
         self._masks: dict[Kind, NDArray[np.uint16]] = {}
         self._report: str | None = None
+        self._choices: Choices | None = None
         self._provenance: dict[str, Any] | None = None
 
     def __enter__(self) -> Journal:
@@ -130,6 +135,11 @@ class Journal:
         """Whether a mask being edited stands in it."""
         return "mask" in self._masks
 
+    @property
+    def has_choices(self) -> bool:
+        """Whether something that the reader decided stands in it."""
+        return self._choices is not None
+
     def write_ai(self, mask: NDArray[np.integer[Any]], provenance: dict[str, Any]) -> int:
         """Append the network's mask and where it comes from; returns 0 where nothing changed."""
         is_told = provenance != self._provenance
@@ -146,10 +156,18 @@ class Journal:
         self._report = text
         return 1
 
+    def write_choices(self, choices: Choices) -> int:
+        """Append what the reader decided of sentences where it changed; returns 0 where it did not."""
+        if choices == self._choices:
+            return 0
+        self._append({"kind": "choices"}, json.dumps(asdict(choices)).encode())
+        self._choices = choices
+        return 1
+
     def remove(self) -> None:
         """Close and delete it: what it held is saved now. The next record starts a new one."""
         self.close()
-        self._masks, self._report, self._provenance = {}, None, None
+        self._masks, self._report, self._choices, self._provenance = {}, None, None, None
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
@@ -172,7 +190,7 @@ class Journal:
                 os.fsync(self._file.fileno())
         except OSError as error:
             self.close()
-            self._masks, self._report, self._provenance = {}, None, None
+            self._masks, self._report, self._choices, self._provenance = {}, None, None, None
             raise ProjectError(
                 f"The autosave could not be written ({error.strerror}).",
                 hint="Save now, or save elsewhere; what is on the screen is not kept otherwise.",
@@ -183,6 +201,8 @@ class Journal:
         other = Journal(self._path.with_name(self._path.name + ".new"), sync=self._sync)
         if self._report is not None:
             other.write_report(self._report)
+        if self._choices is not None:
+            other.write_choices(self._choices)
         if self._provenance is not None:
             other.write_ai(self._masks.get("ai", np.zeros((0,), dtype=np.uint16)), self._provenance)
         if "mask" in self._masks:
@@ -235,6 +255,8 @@ def _apply(found: Recovered, payload: bytes) -> Recovered | None:
         found = replace(found, time=float(head["time"]))
         if kind == "report":
             return replace(found, report=content.decode("utf-8", "surrogatepass"))
+        if kind == "choices":
+            return replace(found, choices=choices_from_json(json.loads(content)))
         if kind == "provenance":
             return replace(found, provenance=json.loads(content))
         before = found.mask if kind == "mask" else found.ai

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tmca_core.report import Choice
     from tmca_core.study import Segmentation
 
 FORMAT = "tmca-mask/1"
@@ -41,6 +42,8 @@ class MaskProvenance:
         Dice between the two.
     active_s : float
         Seconds of work on the case so far.
+    choices : tuple of Choice
+        Sentences of which the reader decided otherwise than was understood, by their places in the report.
     network : Mapping
         For a network's mask, `describe_segmentation`; for the annotator's, that of the mask started from.
 
@@ -59,6 +62,7 @@ class MaskProvenance:
     num_relabelled: int | None = None
     dice_ai: float | None = None
     active_s: float = 0.0
+    choices: tuple[Choice, ...] = ()
     network: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

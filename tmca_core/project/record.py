@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from tmca_core.errors import ProjectError
+from tmca_core.report import Choices, choices_from_json
 
 CASE_FORMAT = "tmca-case/1"
 QUALITIES = range(1, 6)
@@ -83,6 +84,8 @@ class CaseRecord:
         Dice between ``ai`` and ``corrected``, 0..1; ``None`` unless both are there.
     report_sha256 : str
         Of the report's text as last saved; "" without a report.
+    choices : Choices
+        What the reader decided of the report's sentences otherwise than was understood.
     revision : int
         Number of saves.
     added, changed : str
@@ -107,6 +110,7 @@ class CaseRecord:
     previous: MaskFile | None = None
     dice_ai: float | None = None
     report_sha256: str = ""
+    choices: Choices = field(default_factory=Choices)
     revision: int = 0
     added: str = ""
     changed: str = ""
@@ -152,6 +156,7 @@ def record_from_json(values: object, folder: Path | None, source: str) -> CaseRe
         known = {f.name: values[f.name] for f in fields(CaseRecord) if f.name in values}
         known["image"] = Path(values["image"]) if folder is None else _image(values, folder)
         known["status"] = Status(known["status"])
+        known["choices"] = choices_from_json(values["choices"]) if "choices" in values else Choices()
         known["shape"] = tuple(int(n) for n in known["shape"])
         spacing = known["spacing_mm"]
         known["spacing_mm"] = None if spacing is None else tuple(float(step) for step in spacing)

@@ -1,5 +1,6 @@
 """Text to facts and facts to text: sections, sentences, findings, places, negation. Rules are data, in *.toml."""
 
+from tmca_core.report.choices import Choice, Choices, choices_from_json, choices_in, overrule, uses_of
 from tmca_core.report.facts import Facts, read_facts, states_opacity_alone, swap_facts
 from tmca_core.report.files import read_report
 from tmca_core.report.identity import Identity, find_identity, remove_identity
@@ -11,13 +12,18 @@ from tmca_core.report.words import words_in
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
 __all__ = [
+    "Choice",
+    "Choices",
     "Facts",
     "Identity",
     "Mark",
     "add_company",
+    "choices_from_json",
+    "choices_in",
     "find_identity",
     "held_out_writers",
     "marks_in",
+    "overrule",
     "parse_report",
     "read_facts",
     "read_report",
@@ -28,6 +34,7 @@ __all__ = [
     "swap_sides",
     "told_sentences",
     "training_writers",
+    "uses_of",
     "with_statement",
     "words_in",
     "write_report",

@@ -6,6 +6,7 @@ import pytest
 from tmca_core.errors import ProjectError
 from tmca_core.project import Journal, read_journal
 from tmca_core.project import journal as journal_module
+from tmca_core.report import Choice, Choices
 
 
 @pytest.fixture
@@ -36,6 +37,8 @@ def test_everything_comes_back(path):
     journal = Journal(path)
     mask, ai = np.zeros((6, 5), dtype=np.uint8), np.ones((6, 5), dtype=np.uint8)
     journal.write_report("Näheres \ud800.")
+    choices = Choices("ab", (Choice(0, 8, False),))
+    assert [journal.write_choices(choices) for _ in range(2)] == [1, 0]
     journal.write_ai(ai, {"model": "tiny"})
     assert journal.write_mask(mask) == 0
     mask[2, 3] = 7
@@ -45,6 +48,7 @@ def test_everything_comes_back(path):
     assert np.array_equal(found.mask, mask)
     assert np.array_equal(found.ai, ai)
     assert (found.report, found.provenance, found.note) == ("Näheres \ud800.", {"model": "tiny"}, "")
+    assert found.choices == choices
     journal.remove()
     assert not path.exists()
 

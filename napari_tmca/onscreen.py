@@ -1,0 +1,125 @@
+"""The case on the screen: what of the layers and the report is its own, and what of that is not saved yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_tmca.layers import SCAN_KEY
+from tmca_core.project import describe_segmentation
+from tmca_core.report import Choices
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+    from napari_tmca.session import Session
+    from tmca_core.project import OpenCase
+    from tmca_core.study import Scan
+
+
+class OnScreen:
+    """What is shown of one open case, or of none, against what is saved of it.
+
+    Attributes
+    ----------
+    case : OpenCase or None
+    scan : Scan or None
+    saved_ai, saved_mask : NDArray or None
+        The network's mask, and the one that counts, as they stand in the project.
+    saved_report : str
+    saved_choices : Choices
+    recovered_ai : tuple of NDArray and dict, or None
+        A network's mask that an autosave held, and what is told of it.
+
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.case: OpenCase | None = None
+        self.scan: Scan | None = None
+        self.saved_mask: NDArray[Any] | None = None
+        self.saved_ai: NDArray[Any] | None = None
+        self.saved_report, self.saved_choices = "", Choices()
+        self.recovered_ai: tuple[NDArray[Any], dict[str, Any]] | None = None
+
+    def attach(
+        self, case: OpenCase, scan: Scan, report: str, ai: NDArray[Any] | None, corrected: NDArray[Any] | None
+    ) -> None:
+        """Take a case as the one on the screen; what was saved of it is what changes are told from."""
+        self.case, self.scan = case, scan
+        self.saved_ai, self.saved_report, self.saved_choices = ai, report, case.record.choices
+        self.saved_mask = ai if corrected is None else corrected
+
+    def detach(self) -> None:
+        """Be of no case."""
+        self.case = self.scan = self.saved_mask = self.saved_ai = self.recovered_ai = None
+        self.saved_report, self.saved_choices = "", Choices()
+
+    def note_saved(self, mask: NDArray[Any] | None, ai: NDArray[Any] | None) -> None:
+        """Take masks and report as they now are for saved."""
+        self.saved_report, self.saved_choices = self._session.report.text, self._session.choices
+        self.saved_ai = ai
+        self.saved_mask = None if mask is None else mask.copy()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a case is there, and can be saved."""
+        return self.case is not None and not self.case.is_read_only
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether mask, network's mask or report differ from what is saved."""
+        if not self.is_writable:
+            return False
+        ai, mask = self.ai_mask()[0], self.mask()
+        return (
+            self.has_other_report
+            or self.has_other_choices
+            or (mask is not None and not equal(mask, self.saved_mask))
+            or (ai is not None and not equal(ai, self.saved_ai))
+        )
+
+    @property
+    def has_other_report(self) -> bool:
+        """Whether the report differs from what is saved."""
+        return self._session.report.text != self.saved_report
+
+    @property
+    def has_other_choices(self) -> bool:
+        """Whether what was decided of the report's sentences differs from what is saved."""
+        return self._session.choices != self.saved_choices
+
+    def owns(self, layer: Layer) -> bool:
+        """Return whether a layer shows the case's scan, or lies on it."""
+        scan = layer.metadata.get(SCAN_KEY)
+        return self.scan is not None and getattr(scan, "pixels", None) is self.scan.pixels
+
+    def mask(self) -> NDArray[Any] | None:
+        """Return the mask on the screen; ``None`` where there is none of this case."""
+        layer = self._session.mask_layer
+        if layer is None or not self.owns(layer):
+            return None
+        return np.asarray(layer.data)
+
+    def ai_mask(self) -> tuple[NDArray[Any] | None, dict[str, Any] | None]:
+        """Return the network's mask that is not saved yet, and what is told of it."""
+        segmentation, layer = self._session.segmentation, self._session.mask_layer
+        if segmentation is not None and layer is not None and self.owns(layer):
+            image_only = self._session.image_only
+            mask = segmentation.image_only_mask if image_only else segmentation.mask
+            return mask, describe_segmentation(segmentation, image_only=image_only)
+        return self.recovered_ai or (None, None)
+
+    def ai_made_of(self) -> tuple[int, float, bool] | None:
+        """Return what tells one network's mask from another without computing it."""
+        segmentation = self._session.segmentation
+        if segmentation is None:
+            return None if self.recovered_ai is None else (id(self.recovered_ai[0]), 0.0, False)
+        return (id(segmentation.logits), segmentation.threshold, self._session.image_only)
+
+
+def equal(mask: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    """Return whether both are there and the same."""
+    return mask is not None and other is not None and np.array_equal(mask, other)
