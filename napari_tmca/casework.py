@@ -324,6 +324,7 @@ class Casework:
                 annotator=self.who,
                 quality=quality,
                 comment=comment,
+                rejected=self._rejected(),
             ),
         )
         self._saved_report = self._session.report.text
@@ -677,6 +678,14 @@ class Casework:
             mask = segmentation.image_only_mask if image_only else segmentation.mask
             return mask, describe_segmentation(segmentation, image_only=image_only)
         return self._recovered_ai or (None, None)
+
+    def _rejected(self) -> tuple[str, ...] | None:
+        """Return the sentences of whose parts nothing is left; ``None`` where the mask is not of this sitting."""
+        segmentation = self._session.segmentation
+        if segmentation is None or segmentation.report is None or self._session.image_only:
+            return None
+        sentences = segmentation.report.sentences
+        return tuple(sentences[i].text for i in sorted(self._session.rejected))
 
     def _require_project(self) -> Project:
         if self.project is None:

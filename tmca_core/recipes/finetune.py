@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tmca_core.atomic import atomic_write
 from tmca_core.data.augment import AugmentConfig, augment
-from tmca_core.data.corrected import take_cases
+from tmca_core.data.corrected import history_of, take_cases
 from tmca_core.data.loader import collate, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig, Told
 from tmca_core.device import choose_device
@@ -232,7 +232,7 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
             )
         return snapshot
     snapshot = take_snapshot(
-        take_cases(source, seed=config.seed, strict=config.strict),
+        take_cases(source, seed=config.seed, strict=config.strict, history=history_of(str(info.folder))),
         architecture.preprocess,
         num_phantoms=config.num_phantoms,
         num_reference=config.num_reference,

@@ -118,6 +118,11 @@ def take_snapshot(
             **told,
             "cases": [case.sha256 for case in taken.train],
             "held_out": [case.sha256 for case in taken.held_out],
+            "pictures": {
+                "learned": [case.pictures[0] for case in taken.train],
+                "judged": [case.pictures[0] for case in taken.held_out],
+                "states": [case.state for case in (*taken.train, *taken.held_out) if case.state],
+            },
             "num_left_out": len(taken.left_out),
             "notes": list(taken.notes),
         },
