@@ -59,9 +59,11 @@ def finetune(
     """Learn from corrected cases: those of a folder, or the corrected and approved ones of an annotation project.
 
     A fifth of the patients is set aside and judges the result; the old model stays unless the new one is better. A run
-    that was killed continues when the same command is given again.
+    that was killed continues when the same command is given again. Several processes: torchrun --nproc-per-node=2 -m
+    tmca_core.cli finetune ... --out FOLDER; they share out each batch, one writes and speaks.
     """
     from tmca_core.recipes.finetune import FinetuneFinished, event_as_json
+    from tmca_core.recipes.processes import is_first_process
 
     source = make_source(data, project, limit=cases)
     config = make_config(
@@ -79,6 +81,8 @@ def finetune(
     )
     with ProgressLine() as line:
         for event in _controlled(config, source):
+            if not is_first_process():
+                continue
             if events_json:
                 sys.stdout.write(json.dumps(event_as_json(event)) + "\n")
                 sys.stdout.flush()
@@ -142,7 +146,11 @@ def _controlled(config: "FinetuneConfig", source: Any) -> "Iterator[Any]":
     """Yield the recipe's events, obeying what somebody writes into the run's control file: pause, stop or cancel."""
     from tmca_core.recipes.finetune import RUN
     from tmca_core.recipes.finetune import finetune as recipe
+    from tmca_core.recipes.processes import is_alone, is_first_process
 
+    if not is_first_process():  # it follows the first one
+        yield from recipe(config, source)
+        return
     control = config.out / RUN / CONTROL
     control.unlink(missing_ok=True)
     events = recipe(config, source)
@@ -153,11 +161,12 @@ def _controlled(config: "FinetuneConfig", source: Any) -> "Iterator[Any]":
             yield event
             while (command := _read(control)) == "pause":
                 time.sleep(_POLL_S)
-            if command == "cancel":
-                break
-            event = events.send("stop" if command == "stop" else None)
+            if command == "cancel" and is_alone():
+                break  # at once, also while the recipe waits for room on the disk
+            event = events.send("stop" if command == "stop" else "cancel" if command == "cancel" else None)
     except StopIteration:
-        return
+        if command != "cancel":
+            return
     finally:
         events.close()
         control.unlink(missing_ok=True)
