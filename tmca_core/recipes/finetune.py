@@ -384,12 +384,21 @@ class _Run:
                 epoch=progress.epoch + 1,
                 loss=loss,
                 images_per_second=config.batch_size / seconds,
-                eta_s=progress.seconds / progress.step * (self.num_epochs * config.steps_per_epoch - progress.step),
+                eta_s=self._eta(),
             )
             command = self.processes.agree(command)
             if command is not None:
                 return command
         return None
+
+    def _eta(self) -> float:
+        """Return the seconds that are left; until the number of epochs is measured, no more than the minutes given."""
+        progress = self.progress
+        steps_left = self.num_epochs * self.config.steps_per_epoch - progress.step
+        seconds = progress.seconds / progress.step * steps_left
+        if self.config.minutes and progress.epoch == 0:
+            seconds = max(min(seconds, 60.0 * self.config.minutes - progress.seconds), 0.0)
+        return seconds
 
     def _step(self) -> Generator[FinetuneEvent, Command | None, float]:
         """Take one step, in smaller parts where memory runs out."""
