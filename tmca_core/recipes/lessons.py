@@ -202,7 +202,9 @@ def _lessons(case: CorrectedCase, preprocess: PreprocessArchitecture) -> Iterato
         where = make_sample(scan, painted[at], "", preprocess, window).mask
         yield Lesson(case.id, case.patient, sample, where, half=half)
     for sentence in case.rejected:
-        refused = replace(sample, mask=torch.zeros_like(sample.mask), report=(sentence,), facts=frozenset())
+        # Of its own: a snapshot does not take tensors that share memory.
+        image, empty = sample.image.clone(), torch.zeros_like(sample.mask)
+        refused = replace(sample, image=image, mask=empty, report=(sentence,), facts=frozenset())
         yield Lesson(case.id, case.patient, refused, torch.zeros_like(where), kind="rejected")
 
 
