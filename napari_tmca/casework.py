@@ -252,6 +252,7 @@ class Casework:
                 annotator=self.who,
                 quality=quality,
                 comment=comment,
+                rejected=self._screen.rejected(),
             ),
         )
         self._screen.note_saved(mask, known_ai)

@@ -112,6 +112,14 @@ class OnScreen:
             return mask, describe_segmentation(segmentation, image_only=image_only)
         return self.recovered_ai or (None, None)
 
+    def rejected(self) -> tuple[str, ...] | None:
+        """Return the sentences of whose parts nothing is left; ``None`` where the mask is not of this sitting."""
+        segmentation = self._session.segmentation
+        if segmentation is None or segmentation.report is None or self._session.image_only:
+            return None
+        sentences = segmentation.report.sentences
+        return tuple(sentences[i].text for i in sorted(self._session.rejected))
+
     def ai_made_of(self) -> tuple[int, float, bool] | None:
         """Return what tells one network's mask from another without computing it."""
         segmentation = self._session.segmentation

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+EXAMPLES, MANIFEST = "examples", "manifest.json"
 RUN, EVENTS, ERRORS, PROCESS, CONTROL, LOCK = "run", "events.jsonl", "errors.txt", "process.json", "control", "lock"
 Word = Literal["pause", "go on", "stop", "cancel"]
 
@@ -90,6 +91,29 @@ class TrainingProcess:
                 return found
         return None
 
+    @classmethod
+    def find_finished(cls, models: Path) -> TrainingProcess | None:
+        """Return the latest training that ended well while nobody looked, and whose result nobody has chosen about."""
+        ended = []
+        for events in models.glob(f"*/{RUN}/{EVENTS}"):
+            found = cls(events.parent.parent)
+            if (found.out / MANIFEST).exists() and any(e["event"] == "FinetuneFinished" for e in found.events()):
+                ended.append((events.stat().st_mtime, found.out))
+        return cls(max(ended)[1]) if ended else None
+
+    def settle(self) -> None:
+        """Remove what a finished training left beside its model: events, and pictures of held-out cases."""
+        if (self.out / MANIFEST).exists():
+            shutil.rmtree(self.out / RUN, ignore_errors=True)
+
+    @property
+    def is_told_to_pause(self) -> bool:
+        """Whether the last word was to pause."""
+        try:
+            return (self.out / RUN / CONTROL).read_text(encoding="utf-8").strip() == "pause"
+        except OSError:
+            return False
+
     @property
     def is_running(self) -> bool:
         """Whether the process is alive."""
@@ -131,7 +155,7 @@ class TrainingProcess:
         elif self.is_running:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 os.kill(int(json.loads((self.out / RUN / PROCESS).read_text())["pid"]), signal.SIGTERM)
-        if not (self.out / "manifest.json").exists():
+        if not (self.out / MANIFEST).exists():
             shutil.rmtree(self.out / RUN, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self.out.rmdir()  # unless something else is in it

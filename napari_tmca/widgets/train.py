@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QComboBox,
     QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_tmca.notify import report_error
 from napari_tmca.session import session_of
-from napari_tmca.training import TrainingProcess
+from napari_tmca.training import EXAMPLES, RUN, TrainingProcess
+from napari_tmca.widgets.examples import ExamplesWidget
+from napari_tmca.widgets.learning_cases import LearningCases
 from tmca_core.errors import TmcaError
 from tmca_core.terminal import format_duration
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 POLL_MS, CANCEL_MS = 200, 1500
+FIRST_STEPS = 3  # after which the time that all of it takes can be told
+CASES, TRAINING, RESULT = range(3)  # pages
 LOSS, HELD_OUT, REFERENCE = "#e8a33d", "#4fb3d9", "#9a9a9a"
 
 
@@ -50,14 +53,14 @@ class TrainWidget(QWidget):
         self.session = session_of(napari_viewer)
         self.training: TrainingProcess | None = None
         self.result: dict[str, Any] | None = None
-        self.folder = QLineEdit()
-        self.folder.setPlaceholderText("Folder of corrected cases")
-        self.browse = QPushButton("Browse\u2026")
-        self.which = _label("Choose a folder of corrected cases.")
+        self.cases = LearningCases(self.session)
+        self.folder, self.which = self.cases.folder, self.cases.which
         self.minutes = QDoubleSpinBox()
         self.minutes.setRange(0.1, 600.0)
         self.minutes.setValue(8.0)
         self.minutes.setSuffix(" min")
+        self.minutes.setDecimals(1)
+        self.minutes.setMinimumWidth(110)
         self.mode = QComboBox()
         self.mode.addItems(["adapter (small, quick)", "all weights (wants a GPU)"])
         self.start, self.pause = QPushButton("Start"), QPushButton("Pause")
@@ -68,10 +71,14 @@ class TrainWidget(QWidget):
         self.verdict = _label("")
         self.table = QTableWidget(0, 6)
         self.table.setHorizontalHeaderLabels(["held-out case", "before", "after", "gain", "side before", "side after"])
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.verticalHeader().setVisible(False)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.setMinimumHeight(90)
+        self.examples = ExamplesWidget()
+        self.pages = QTabWidget()
         self.use, self.keep = QPushButton("Use new model"), QPushButton("Keep old")
         self.roll_back = QPushButton("Roll back")
         self.roll_back.setToolTip("Return to the model that was in use before")
@@ -97,38 +104,36 @@ class TrainWidget(QWidget):
         from tmca_core.model.store import model_in_use
 
         is_running = self.training is not None
-        self.start.setEnabled(not is_running and self._show_cases())
+        self.start.setEnabled(not is_running and self.cases.num_cases > 0)
         for button in (self.pause, self.stop, self.cancel):
             button.setEnabled(is_running)
-        for widget in (self.folder, self.browse, self.minutes, self.mode):
+        for widget in (self.cases, self.minutes, self.mode):
             widget.setEnabled(not is_running)
         for button in (self.use, self.keep):
             button.setVisible(self.result is not None)
         self.in_use.setText(f"In use: {model_in_use()}. This window: {self.session.model}.")
 
     def begin(self) -> None:
-        """Start learning from the folder shown."""
+        """Start learning from the cases shown; a result that nobody has chosen about is put away."""
         from tmca_core.model.checkpoint import find_model, models_folder, read_manifest
         from tmca_core.model.store import next_name
 
         try:
             info = read_manifest(find_model(self.session.model))
             out = models_folder() / next_name(info.name)
-            arguments = ["--data", self.folder.text(), "--model", str(info.folder), "--device", self.session.device]
-            arguments += [
-                "--minutes",
-                f"{self.minutes.value():g}",
-                "--full" if self.mode.currentIndex() else "--adapters",
-            ]
+            arguments = [*self.cases.arguments(), "--model", str(info.folder), "--device", self.session.device]
+            arguments += ["--minutes", f"{self.minutes.value():g}", "--set", "examples=true"]
+            arguments += ["--full" if self.mode.currentIndex() else "--adapters"]
             self.training = TrainingProcess.start(out, arguments)
         except TmcaError as error:
             self.status.setText(report_error(error))
             return
-        self.result = None
+        self._put_away()
         for label in (self.verdict, self.notes):
             label.setText("")
         self.table.setRowCount(0)
         self.plots.clear()
+        self.pages.setCurrentIndex(TRAINING)
         self.status.setText("Starting: the cases are read\u2026")
         self._timer.start()
         self.refresh()
@@ -148,8 +153,8 @@ class TrainWidget(QWidget):
 
     def keep_old(self) -> None:
         """Leave everything as it was; the new version stays installed."""
-        self.result = None
-        self.refresh()
+        self._put_away()
+        self.cases.refresh()
 
     def go_back(self) -> None:
         """Return to the model that was in use before."""
@@ -166,30 +171,42 @@ class TrainWidget(QWidget):
         from tmca_core.model.store import model_in_use
 
         self.session.choose_model(model_in_use())
+        self._put_away()
+        self.cases.refresh()
+
+    def _put_away(self) -> None:
+        """Remove the pictures of held-out cases: a choice was made."""
+        if self.result is not None:
+            TrainingProcess(Path(self.result["folder"])).settle()
         self.result = None
-        self.refresh()
+        self.examples.clear()
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        row = QHBoxLayout()
-        row.addWidget(self.folder)
-        row.addWidget(self.browse)
-        form = QFormLayout()
-        form.addRow("Cases", row)
-        form.addRow("", self.which)
-        form.addRow("Time", self.minutes)
-        form.addRow("Train", self.mode)
-        layout.addLayout(form)
+        cost = QHBoxLayout()
+        for widget in (QLabel("Time"), self.minutes, QLabel("Train"), self.mode):
+            cost.addWidget(widget)
+        cost.addStretch(1)
+        layout.addLayout(cost)
         buttons = QHBoxLayout()
         for button in (self.start, self.pause, self.stop, self.cancel):
             buttons.addWidget(button)
         layout.addLayout(buttons)
-        layout.addWidget(self.notes)
         layout.addWidget(self.status)
-        layout.addWidget(self.plots, stretch=2)
         layout.addWidget(self.verdict)
-        layout.addWidget(self.table, stretch=1)
+        for title, parts in (
+            ("Cases", (self.cases,)),
+            ("Training", (self.notes, self.plots)),
+            ("Before and after", (self.table, self.examples)),
+        ):
+            page = QWidget()
+            column = QVBoxLayout(page)
+            column.setContentsMargins(2, 4, 2, 2)
+            for part in parts:
+                column.addWidget(part, stretch=0 if part is self.notes else 1)
+            self.pages.addTab(page, title)
+        layout.addWidget(self.pages, stretch=1)
         choice = QHBoxLayout()
         for button in (self.use, self.keep, self.roll_back):
             choice.addWidget(button)
@@ -197,8 +214,8 @@ class TrainWidget(QWidget):
         layout.addWidget(self.in_use)
 
     def _connect(self) -> None:
-        self.folder.textChanged.connect(self.refresh)
-        self.browse.clicked.connect(self._browse)
+        self.cases.changed.connect(self.refresh)
+        self.table.itemSelectionChanged.connect(self._on_row)
         self.start.clicked.connect(self.begin)
         self.pause.toggled.connect(self._on_pause)
         self.stop.clicked.connect(self._on_stop)
@@ -213,29 +230,17 @@ class TrainWidget(QWidget):
         self.training = TrainingProcess.find(models_folder())
         if self.training is not None:
             self.status.setText("A training that was started before is under way.")
+            self.pages.setCurrentIndex(TRAINING)
+            if self.training.is_told_to_pause:
+                self.pause.setChecked(True)
+                self._on_pause(True)
             self._timer.start()
+        elif (done := TrainingProcess.find_finished(models_folder())) is not None:
+            for event in done.events():
+                self._show(event)
 
-    def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of corrected cases", self.folder.text())
-        if folder:
-            self.folder.setText(folder)
-
-    def _show_cases(self) -> bool:
-        """Say which cases the folder holds; return whether there is one."""
-        from tmca_core.data.corrected import FolderSource
-
-        if not self.folder.text():
-            self.which.setText("Choose a folder of corrected cases.")
-            return False
-        try:
-            cases = FolderSource(Path(self.folder.text())).cases()
-        except TmcaError as error:
-            self.which.setText(error.message)
-            return False
-        num_patients = len({case.patient for case in cases})
-        held_out = "a fifth of the patients is held out" if num_patients > 1 else "one patient: nothing can be held out"
-        self.which.setText(f"{len(cases)} cases of {num_patients} patients; {held_out}.")
-        return bool(cases)
+    def _on_row(self) -> None:
+        self.examples.show_number(self.table.currentRow())
 
     def _on_pause(self, is_paused: bool) -> None:
         self.pause.setText("Go on" if is_paused else "Pause")
@@ -284,9 +289,7 @@ class TrainWidget(QWidget):
         elif kind == "StepDone":
             self.plots.add_loss(event["step"], event["loss"])
             if not self.pause.isChecked() and self.stop.isEnabled():
-                self.status.setText(
-                    f"Step {event['step']} of at most {event['num_steps']}, {format_duration(event['eta_s'])} left"
-                )
+                self.status.setText(_time_told(event["step"], event["num_steps"], event["eta_s"]))
         elif kind == "EpochChecked":
             self.plots.add_dice(event["dice"], event["reference_dice"])
         elif kind == "Paused":
@@ -294,26 +297,38 @@ class TrainWidget(QWidget):
         elif kind == "FinetuneFinished":
             self.result = event
             self._show_comparison(event["comparison"])
+            self._show_examples(Path(event["folder"]), event["comparison"]["cases"])
+            self.pages.setCurrentIndex(RESULT)
             self._end(f"Done: {Path(event['folder']).name}, {event['num_bytes'] / 1e6:.1f} MB.")
 
     def _show_comparison(self, comparison: dict[str, Any]) -> None:
         self.verdict.setText(comparison["sentence"])
         side = {None: "", True: "right", False: "WRONG"}
-        rows = [
-            (row["case"], row["dice_before"], row["dice_after"], side[row["side_before"]], side[row["side_after"]])
+        rows: list[tuple[str, ...]] = [
+            (row["case"], *_dice_told(row), side[row["side_before"]], side[row["side_after"]])
             for row in comparison["cases"]
         ]
-        rows.append(("mean", comparison["dice_before"], comparison["dice_after"], "", ""))
-        rows.append(("reference set", comparison["reference_before"], comparison["reference_after"], "", ""))
+        sided = [row for row in comparison["cases"] if row["side_before"] is not None]
+        accuracies = [f"{sum(row[key] for row in sided)}/{len(sided)}" for key in ("side_before", "side_after")]
+        rows.append(("mean (95 %)", *_dice_told(comparison, has_intervals=bool(rows)), *accuracies))
+        known = {f"dice_{when}": comparison[f"reference_{when}"] for when in ("before", "after")}
+        rows.append(("reference set", *_dice_told(known), "", ""))
         self.table.setRowCount(len(rows))
-        for i, (name, before, after, side_before, side_after) in enumerate(rows):
-            gain = f"{100 * (after - before):+.1f}"
-            cells = (name, f"{100 * before:.1f}", f"{100 * after:.1f}", gain, side_before, side_after)
+        for i, cells in enumerate(rows):
             for j, cell in enumerate(cells):
                 item = QTableWidgetItem(cell)
                 if j:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, j, item)
+
+    def _show_examples(self, folder: Path, cases: list[dict[str, Any]]) -> None:
+        paths = sorted((folder / RUN / EXAMPLES).glob("*.png"))
+        captions = [
+            f"{row['case']} ({number} of {len(cases)}): {before} \u2192 {after}, {gain}"
+            for number, row in enumerate(cases, 1)
+            for before, after, gain in [_dice_told(row)]
+        ]
+        self.examples.set_pictures(paths, captions)
 
     def _end(self, said: str) -> None:
         self._timer.stop()
@@ -383,6 +398,24 @@ class _Plots(QWidget):
         xs.append(x)
         ys.append(y)
         self._curves[name].setData(xs, ys, symbol=None if name == "loss" else "o", symbolSize=5)
+
+
+def _time_told(step: int, num_steps: int, eta_s: float) -> str:
+    """Return how far it is, and what it takes: known from the first steps on."""
+    if step < FIRST_STEPS:
+        return f"Step {step}: the time is measured\u2026"
+    return f"Step {step} of at most {num_steps}; about {format_duration(eta_s)} left."
+
+
+def _dice_told(row: dict[str, Any], *, has_intervals: bool = False) -> tuple[str, str, str]:
+    """Return Dice before and after, and the gain, in points, with their intervals where there are any."""
+    before, after = 100 * row["dice_before"], 100 * row["dice_after"]
+    told = [f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"]
+    if has_intervals:
+        for i, name in enumerate(("before", "after", "gain")):
+            low, high = (100 * value for value in row[f"interval_{name}"])
+            told[i] += f" ({low:+.0f} to {high:+.0f})" if name == "gain" else f" ({low:.0f}\u2013{high:.0f})"
+    return told[0], told[1], told[2]
 
 
 def _label(text: str) -> QLabel:

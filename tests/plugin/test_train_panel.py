@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from napari_tmca.widgets.train import TrainWidget
 from tmca_core.model.checkpoint import models_folder
 from tmca_core.model.store import import_model, model_in_use
 from tmca_core.phantom import make_phantom
+from tmca_core.project import Draft, Project, Status
 
 TIMEOUT_MS = 200_000
 
@@ -107,3 +110,88 @@ def test_a_training_that_is_killed_or_fails_is_said(train, qtbot, corrected):
     failing = TrainingProcess.start(models_folder() / "x", ["--data", str(corrected), "--model", "tiny"])
     failing.process.wait()
     assert "missing: 1 mask" in failing.complaint()
+
+
+@pytest.fixture
+def study(train, session, tmp_path):
+    """An open project of seven phantoms, the first six corrected."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed in range(7):
+        phantom = make_phantom(seed, shape=(64, 64))
+        Image.fromarray(np.asarray(phantom.scan.pixels)).save(images / f"chest{seed}.png")
+        (images / f"chest{seed}.txt").write_text(phantom.report_text)
+    with Project.create(tmp_path / "study") as project:
+        list(project.add([images]))
+        for seed in range(6):
+            with project.open_case(f"{seed + 1:05d}", "ann") as case:
+                mask = make_phantom(seed, shape=(64, 64)).mask.astype(np.uint8)
+                case.save(case.read_scan(), Draft(corrected=mask, status=Status.CORRECTED))
+    session.open_project(tmp_path / "study")
+    yield session.cases
+    session.cases.close()
+
+
+def test_the_cases_of_the_open_project_and_their_held_out_marks(train, study):
+    cases = train.cases
+    assert train.folder.text() == str(study.project.folder)
+    assert "6 cases corrected or approved; 2 held out to judge by." in train.which.text()
+    assert cases.arguments()[0] == "--project"
+    marks = [cases.table.item(row, 4) for row in range(6)]
+    assert sum(mark.checkState() == Qt.CheckState.Checked for mark in marks) == 2
+    row = next(row for row, mark in enumerate(marks) if mark.checkState() == Qt.CheckState.Checked)
+    case_id = cases.table.item(row, 0).text()
+    marks[row].setCheckState(Qt.CheckState.Unchecked)
+    assert study.project.held_out == {case_id: False}
+    assert cases.table.item(row, 4).text() == "your mark"
+    assert cases.table.item(row, 4).checkState() == Qt.CheckState.Unchecked
+    assert "2 held out" in train.which.text(), "others judge in its place"
+    cases.table.item(row, 4).setCheckState(Qt.CheckState.Checked)
+    assert study.project.held_out == {case_id: True}
+    cases.clear_marks.click()
+    assert study.project.held_out == {}
+    assert "2 held out" in train.which.text()
+
+
+def test_a_training_that_ended_while_no_window_was_open_is_shown_and_stepped_through(train, study, session, qtbot):
+    train.begin()
+    qtbot.waitUntil(lambda: len(train.plots.points["dice"][0]) >= 1, timeout=TIMEOUT_MS)
+    train.training.tell("stop")
+    process = train.training.process
+    train._timer.stop()  # as when the window is closed
+    train.training = None
+    process.wait(timeout=TIMEOUT_MS / 1000)
+    later = TrainWidget(session._viewer())
+    qtbot.addWidget(later)
+    later.resize(460, 900)
+    later.show()
+    assert later.result is not None
+    assert later.verdict.text()
+    assert later.pages.currentIndex() == 2
+    assert later.table.item(later.table.rowCount() - 2, 1).text().endswith(")"), "the mean has its interval"
+    assert len(later.examples.pictures) == 2
+    worst = later.table.item(0, 0).text()
+    assert later.examples.caption.text().startswith(f"{worst} (1 of 2): ")
+    later.examples.next.click()
+    assert later.examples.caption.text().startswith(f"{later.table.item(1, 0).text()} (2 of 2): ")
+    later.table.selectRow(0)
+    assert later.examples.index == 0
+    folder = models_folder() / "tiny-2"
+    assert len(list((folder / "run" / "examples").glob("*.png"))) == 2
+    later.keep_old()
+    assert not (folder / "run").exists(), "no picture of a patient stays behind"
+    assert (folder / "adapter.safetensors").exists()
+    assert not later.examples.pictures
+
+
+def test_cancel_takes_less_than_two_seconds_at_any_time(train, study, qtbot):
+    for is_early in (True, False):
+        train.begin()
+        if not is_early:
+            qtbot.waitUntil(lambda: bool(train.plots.points["loss"][0]), timeout=TIMEOUT_MS)
+        began = time.monotonic()
+        train.cancel.click()
+        qtbot.waitUntil(lambda: train.training is None, timeout=4000)
+        assert time.monotonic() - began < 2.0
+        assert train.status.text() == "Cancelled; nothing was changed."
+        assert not (models_folder() / "tiny-2").exists()

@@ -16,15 +16,20 @@ from tmca_core.terminal import ProgressLine, format_bytes, format_duration, form
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tmca_core.data.corrected import FolderSource
+    from tmca_core.data.corrected_project import ProjectSource
     from tmca_core.recipes.before_after import Comparison
     from tmca_core.recipes.finetune import FinetuneConfig
 
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder of cases, of any layout.")]
+ProjectOption = Annotated[Path | None, typer.Option("--project", help="Annotation project, in the place of --data.")]
 CONTROL = "control"
 _POLL_S = 0.2
 
 
 def finetune(
-    data: Annotated[Path, typer.Option("--data", help="Data folder of corrected cases, of any layout.")],
+    data: DataOption = None,
+    project: ProjectOption = None,
     model: Annotated[
         str, typer.Option("--model", help="The model to learn on; by default the one in use.")
     ] = "default",
@@ -51,14 +56,16 @@ def finetune(
     device: DeviceOption = Device.AUTO,
     events_json: Annotated[bool, typer.Option("--events-json", help="Print every event as a line of JSON.")] = False,
 ) -> None:
-    """Learn from corrected cases.
+    """Learn from corrected cases: those of a folder, or the corrected and approved ones of an annotation project.
 
     A fifth of the patients is set aside and judges the result; the old model stays unless the new one is better. A run
-    that was killed continues when the same command is given again.
+    that was killed continues when the same command is given again. Several processes: torchrun --nproc-per-node=2 -m
+    tmca_core.cli finetune ... --out FOLDER; they share out each batch, one writes and speaks.
     """
-    from tmca_core.data.corrected import FolderSource
     from tmca_core.recipes.finetune import FinetuneFinished, event_as_json
+    from tmca_core.recipes.processes import is_first_process
 
+    source = make_source(data, project, limit=cases)
     config = make_config(
         _chosen_out(out, model),
         settings or [],
@@ -73,7 +80,9 @@ def finetune(
         device=device.value,
     )
     with ProgressLine() as line:
-        for event in _controlled(config, FolderSource(data, limit=cases)):
+        for event in _controlled(config, source):
+            if not is_first_process():
+                continue
             if events_json:
                 sys.stdout.write(json.dumps(event_as_json(event)) + "\n")
                 sys.stdout.flush()
@@ -81,6 +90,27 @@ def finetune(
                 _tell(event, line)
             if isinstance(event, FinetuneFinished):
                 _offer(event, use_if_better=use_if_better, is_quiet=events_json)
+
+
+def make_source(data: Path | None, project: Path | None, *, limit: int = 0) -> "FolderSource | ProjectSource":
+    """Return where the cases come from.
+
+    Raises
+    ------
+    ConfigError
+        Unless exactly one of the two is given.
+
+    """
+    from tmca_core.data.corrected import FolderSource
+    from tmca_core.data.corrected_project import ProjectSource
+    from tmca_core.errors import ConfigError
+
+    if data is not None and project is None:
+        return FolderSource(data, limit=limit)
+    if project is not None and data is None:
+        return ProjectSource(project, limit=limit)
+    got = "both" if data is not None else "neither"
+    raise ConfigError(f"Expected --data or --project, got {got}.", hint="Give the folder of cases, or the project.")
 
 
 def _chosen_out(out: Path | None, model: str) -> Path:
@@ -116,7 +146,11 @@ def _controlled(config: "FinetuneConfig", source: Any) -> "Iterator[Any]":
     """Yield the recipe's events, obeying what somebody writes into the run's control file: pause, stop or cancel."""
     from tmca_core.recipes.finetune import RUN
     from tmca_core.recipes.finetune import finetune as recipe
+    from tmca_core.recipes.processes import is_alone, is_first_process
 
+    if not is_first_process():  # it follows the first one
+        yield from recipe(config, source)
+        return
     control = config.out / RUN / CONTROL
     control.unlink(missing_ok=True)
     events = recipe(config, source)
@@ -127,11 +161,12 @@ def _controlled(config: "FinetuneConfig", source: Any) -> "Iterator[Any]":
             yield event
             while (command := _read(control)) == "pause":
                 time.sleep(_POLL_S)
-            if command == "cancel":
-                break
-            event = events.send("stop" if command == "stop" else None)
+            if command == "cancel" and is_alone():
+                break  # at once, also while the recipe waits for room on the disk
+            event = events.send("stop" if command == "stop" else "cancel" if command == "cancel" else None)
     except StopIteration:
-        return
+        if command != "cancel":
+            return
     finally:
         events.close()
         control.unlink(missing_ok=True)

@@ -1,58 +1,49 @@
 """`tmca next` and `tmca simulate`: which case to correct next, and what correcting and learning together would take."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from tmca_core.cli.finetune import DataOption, ProjectOption
 from tmca_core.cli.options import Device, DeviceOption, ModelOption
 from tmca_core.recipes.next_case import Order
 from tmca_core.terminal import ProgressLine, format_table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tmca_core.study import Scan
-
 
 def next_cases(
-    data: Annotated[Path, typer.Option("--data", help="Data folder; its reports are used, its masks are not.")],
+    data: DataOption = None,
+    project: ProjectOption = None,
     count: Annotated[int, typer.Option("--count", min=1, help="How many cases to name.")] = 10,
     order: Annotated[Order, typer.Option("--order", help="How they are chosen.")] = Order.GAIN,
     model: ModelOption = "default",
     device: DeviceOption = Device.AUTO,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order.")] = 0,
 ) -> None:
-    """Name the cases to correct next: those that would teach the model most."""
-    from tmca_core.data.corrected import FolderSource
-    from tmca_core.errors import TmcaError
-    from tmca_core.io import read_scan
+    """Name the cases to correct next: those that would teach the model most.
+
+    Of a folder, all cases may be named: their reports are used, their masks are not. Of a project, those that nobody
+    has finished; a case like one that is finished already teaches less.
+    """
+    from tmca_core.cli.finetune import make_source
     from tmca_core.predictor import Predictor
-    from tmca_core.recipes.next_case import CaseSeen, choose, see_all
+    from tmca_core.recipes.next_case import CaseSeen, CaseUnreadable, cases_to_see, choose, see_all
 
-    cases = FolderSource(data).cases()
+    told = cases_to_see(make_source(data, project), with_finished=order is Order.GAIN)
     predictor = Predictor.load(model, device=device.value)
-
-    def scans() -> "Iterator[tuple[str, Scan | TmcaError, str]]":
-        for case in cases:
-            text = f"{case.instruction} {case.text}".strip()
-            try:
-                yield case.id, read_scan(case.image), text
-            except TmcaError as error:
-                yield case.id, error, text
-
-    seen: list[CaseSeen] = []
+    seen: list[CaseSeen | CaseUnreadable] = []
     with ProgressLine() as line:
-        for done, item in enumerate(see_all(predictor, scans()), 1):
-            if isinstance(item, CaseSeen):
-                seen.append(item)
-            else:
+        for done, item in enumerate(see_all(predictor, (case.opened() for case in told)), 1):
+            seen.append(item)
+            if isinstance(item, CaseUnreadable):
                 typer.echo(f"note: {item.id}: {item.reason}", err=True)
-            line.show_count("cases looked at", done, len(cases))
-    known = {case.id: case for case in seen}
+            line.show_count("cases looked at", done, len(told))
+    finished = {case.id for case in told if case.is_finished}
+    known = {case.id: case for case in seen if isinstance(case, CaseSeen) and case.id not in finished}
+    learned = [case.features for case in seen if isinstance(case, CaseSeen) and case.id in finished]
     rows = [
         [name, f"{known[name].uncertainty:.2f}", f"{known[name].disagreement:.2f}"]
-        for name in choose(seen, count, order=order, seed=seed)
+        for name in choose(list(known.values()), count, order=order, learned=learned, seed=seed)
     ]
     typer.echo(format_table(["case", "uncertainty", "disagreement"], rows))
 

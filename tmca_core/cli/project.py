@@ -78,6 +78,22 @@ def list_cases(
             typer.echo(f"warning: {sentence}", err=True)
 
 
+@app.command("hold-out")
+def hold_out(
+    folder: Folder,
+    cases: Annotated[list[str], typer.Argument(help="Numbers of cases, such as 00004.")],
+    never: Annotated[bool, typer.Option("--never", help="Never hold them out: always learn from them.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Leave it to the next training.")] = False,
+) -> None:
+    """Mark cases that judge a training and are not learned from; all cases of a patient go together."""
+    from tmca_core.project import Project
+
+    with Project.open(folder) as project:
+        project.hold_out(cases, None if clear else not never)
+        held_out = sum(project.held_out.values())
+        typer.echo(f"{held_out:,} held out, {len(project.held_out) - held_out:,} never")
+
+
 @app.command()
 def rebuild(folder: Folder) -> None:
     """Make the index anew from the files of the cases."""
@@ -85,6 +101,7 @@ def rebuild(folder: Folder) -> None:
 
     with Project.open(folder) as project:
         typer.echo(f"{project.rebuild():,} cases")
+        project.know_patients()
         for sentence in project.unreadable:
             typer.echo(f"warning: {sentence}", err=True)
 

@@ -60,6 +60,8 @@ class CorrectedCase:
         Whether a human drew, corrected or approved the mask. A machine's own mask must not train the machine.
     is_held_out : bool or None
         Set aside to judge by, or not; ``None`` leaves the choice.
+    picture, state : str
+        Of an annotation project: sha256 of the image's file, and of all that can be learned from the case as saved.
 
     """
 
@@ -75,6 +77,13 @@ class CorrectedCase:
     rejected: tuple[str, ...] = ()
     is_approved: bool = True
     is_held_out: bool | None = None
+    picture: str = ""
+    state: str = ""
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """What the picture is known by, the one it is remembered by first."""
+        return (self.picture, self.image_sha256) if self.picture else (self.image_sha256,)
 
     @property
     def image_sha256(self) -> str:
@@ -161,6 +170,55 @@ class FolderSource:
 
 
 @dataclass(frozen=True)
+class History:
+    """What a model, and all that it was learned on, have seen: a held-out case stays so from version to version.
+
+    Attributes
+    ----------
+    model : str
+        Its name; "" for none.
+    learned, judged : frozenset of str
+        Pictures that were learned from, and that judged.
+    states : frozenset of str
+        Of both, `CorrectedCase.state`.
+
+    """
+
+    model: str = ""
+    learned: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
+
+
+def history_of(model: str) -> History:
+    """Return what an installed model, or a model's folder, and its ancestors have seen.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model.
+
+    """
+    from tmca_core.model.checkpoint import find_model, read_manifest
+    from tmca_core.model.store import ancestors
+
+    info = read_manifest(find_model(model))
+    told = [version.training.get("pictures", {}) for version in (info, *ancestors(info))]
+    found = {name: frozenset(x for one in told for x in one.get(name, ())) for name in ("learned", "judged", "states")}
+    return History(info.name, **found)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A case as its side is chosen by: whose it is, what its picture is known by, and the user's mark."""
+
+    patient: str
+    pictures: tuple[str, ...]
+    has_target: bool
+    mark: bool | None
+
+
+@dataclass(frozen=True)
 class Taken:
     """What is learned from and judged by.
 
@@ -181,7 +239,7 @@ class Taken:
     notes: tuple[str, ...]
 
 
-def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False) -> Taken:
+def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False, history: History | None = None) -> Taken:
     """Read a source, leave out what cannot be learned from, and set a fifth of the patients aside.
 
     Parameters
@@ -192,6 +250,8 @@ def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False) -> Ta
         Of the choice of held-out patients.
     strict : bool
         Whether one unusable case ends it all.
+    history : History, optional
+        Of the model that is to learn.
 
     Raises
     ------
@@ -219,8 +279,10 @@ def take_cases(source: CaseSource, *, seed: int = 0, strict: bool = False) -> Ta
         raise DatasetError(
             f"{source.name}: expected at least one corrected case, got none.", hint="Correct and approve a case first."
         )
-    train, held_out = _divide(source.name, cases, seed)
-    return Taken(tuple(train), tuple(held_out), tuple(left_out), tuple(_notes(train, held_out, left_out)))
+    history = history or History()
+    train, held_out = _divide(source.name, cases, history, seed)
+    notes = (*_notes(train, held_out, left_out), *_news(train, held_out, history))
+    return Taken(tuple(train), tuple(held_out), tuple(left_out), notes)
 
 
 def _read(case: Case) -> CorrectedCase:
@@ -259,7 +321,9 @@ def _notes(
             f"{c.id}: {c.reason.rstrip('.')}" for c in left_out[:10]
         )
     if not held_out:
-        yield "All cases are of one patient: no validation is possible, so nothing will be claimed to be better."
+        is_one = len(_groups([_item(case) for case in cases])) == 1
+        why = "All cases are of one patient" if is_one else "No case is held out"
+        yield f"{why}: no validation is possible, so nothing will be claimed to be better."
     if all(not case.mask.any() for case in cases):
         yield "Every mask is empty: the network can only learn to outline nothing."
     elif all(case.mask.all() for case in cases):
@@ -269,39 +333,72 @@ def _notes(
         yield f"{count(len(without), 'cases')} without a report, learned from by the image alone: {name_some(without)}"
 
 
-def _divide(name: str, cases: Sequence[CorrectedCase], seed: int) -> tuple[list[CorrectedCase], list[CorrectedCase]]:
-    groups = _groups(cases)
-    if any(case.is_held_out is not None for case in cases):
-        both = [group for group in groups if len({bool(case.is_held_out) for case in group}) == 2]
-        if both:
-            raise DatasetError(
-                f"{name}: expected every patient and picture to be either held out or learned from, "
-                f"{count(len(both), 'patients')} would be both: {name_some(group[0].id for group in both)}.",
-                hint="Mark all cases of a patient alike.",
-            )
-        held_out = [case for case in cases if case.is_held_out]
-    else:
+def _news(train: Sequence[CorrectedCase], held_out: Sequence[CorrectedCase], history: History) -> Iterator[str]:
+    """Say what is new since the model that learns, and which held-out cases it has learned from already."""
+    cases = [*train, *held_out]
+    if history.states and all(case.state for case in cases):
+        num_new = sum(case.state not in history.states for case in cases)
+        yield f"{count(num_new, 'cases')} of {len(cases)} changed or new since {history.model} was learned."
+    known = [case.id for case in held_out if history.learned & set(case.pictures)]
+    if known:
+        yield (
+            f"{history.model} has learned from {count(len(known), 'held-out cases')} ({name_some(known)}): it looks "
+            "better on them than it is."
+        )
 
-        def order(group: list[CorrectedCase]) -> tuple[bool, str]:
-            drawn = hashlib.sha256(f"{seed}/{min(case.image_sha256 for case in group)}".encode()).hexdigest()
-            return (not any(case.mask.any() for case in group), drawn)
 
-        held_out = []
-        for group in sorted(groups, key=order)[: len(groups) - 1]:  # one group at least is learned from
-            if held_out and len(held_out) >= HELD_OUT_SHARE * len(cases):
-                break
-            held_out += group
-    chosen = {id(case) for case in held_out}
-    train = [case for case in cases if id(case) not in chosen]
+def _divide(
+    name: str, cases: Sequence[CorrectedCase], history: History, seed: int
+) -> tuple[list[CorrectedCase], list[CorrectedCase]]:
+    items = [_item(case) for case in cases]
+    both = [group for group in _groups(items) if {items[i].mark for i in group} >= {True, False}]
+    if both:
+        raise DatasetError(
+            f"{name}: expected every patient and picture to be either held out or learned from, "
+            f"{count(len(both), 'patients')} would be both: {name_some(cases[group[0]].id for group in both)}.",
+            hint="Mark all cases of a patient alike.",
+        )
+    chosen = choose_held_out(items, history, seed)
+    train = [case for i, case in enumerate(cases) if i not in chosen]
     if not train:
         raise DatasetError(
             f"{name}: expected a case to learn from, all are held out.", hint="Mark fewer cases as held out."
         )
-    return train, held_out
+    return train, [case for i, case in enumerate(cases) if i in chosen]
 
 
-def _groups(cases: Sequence[CorrectedCase]) -> list[list[CorrectedCase]]:
-    """Return the cases joined where they share a patient or a picture."""
+def choose_held_out(items: Sequence[Item], history: History, seed: int) -> set[int]:
+    """Return the indices of the cases that judge: a fifth, whole patients, the same ones from version to version.
+
+    Marks are obeyed, for all cases of a patient. Of the others, patients that judged before do so again, and what a
+    model has learned from does not judge it. One patient at least is learned from, unless marks say otherwise.
+    """
+    groups = _groups(items)
+    marks = [next((items[i].mark for i in group if items[i].mark is not None), None) for group in groups]
+    chosen = {i for group, mark in zip(groups, marks, strict=True) if mark for i in group}
+    free = [group for group, mark in zip(groups, marks, strict=True) if mark is None]
+
+    def order(group: list[int]) -> tuple[bool, bool, str]:
+        known = {picture for i in group for picture in items[i].pictures}
+        drawn = hashlib.sha256(f"{seed}/{min(items[i].pictures[0] for i in group)}".encode()).hexdigest()
+        return not known & history.judged, not any(items[i].has_target for i in group), drawn
+
+    eligible = [g for g in free if not {p for i in g for p in items[i].pictures} & history.learned]
+    is_trained_elsewhere = len(eligible) < len(free) or any(mark is False for mark in marks)
+    eligible.sort(key=order)
+    for group in eligible if is_trained_elsewhere else eligible[: len(eligible) - 1]:
+        if chosen and len(chosen) >= HELD_OUT_SHARE * len(items):
+            break
+        chosen.update(group)
+    return chosen
+
+
+def _item(case: CorrectedCase) -> Item:
+    return Item(case.patient, case.pictures, bool(case.mask.any()), case.is_held_out)
+
+
+def _groups(items: Sequence[Item]) -> list[list[int]]:
+    """Return the indices of the cases joined where they share a patient or a picture."""
     root: dict[str, str] = {}
 
     def find(key: str) -> str:
@@ -309,11 +406,12 @@ def _groups(cases: Sequence[CorrectedCase]) -> list[list[CorrectedCase]]:
             key = root[key]
         return key
 
-    for case in cases:
-        root[find(f"patient {case.patient}")] = find(f"image {case.image_sha256}")
-    groups: dict[str, list[CorrectedCase]] = defaultdict(list)
-    for case in cases:
-        groups[find(f"patient {case.patient}")].append(case)
+    for item in items:
+        for picture in item.pictures:
+            root[find(f"patient {item.patient}")] = find(f"image {picture}")
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        groups[find(f"patient {item.patient}")].append(index)
     return list(groups.values())
 
 

@@ -7,6 +7,7 @@ would have to be there to *load* a model; torch's parametrizations do the same i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 _DOWN, _UP = ".lora_down", ".lora_up"
 _PARAMETRIZED = ".parametrizations.weight.0"
-# Of the image encoder, the stages from here on (of four) are adapted: no gradient is needed below them.
-FIRST_ADAPTED_STAGE = 2
+# Of the image encoder, the last stages are adapted (strides 16 and 32): no gradient is needed below them.
+NUM_ADAPTED_STAGES = 2
+_STAGE = re.compile(r"image_encoder\.(?:.+\.)?stages\.(\d+)\.")
+_LATERAL = "image_encoder.laterals."  # between EfficientNet-Lite and the decoder
 _WHOLE = ("decoder.", "to_align.", "alignment.", "text_encoder.null")
 
 
@@ -56,14 +59,16 @@ class LowRank(nn.Module):
 def add_adapters(model: Tmca, rank: int) -> None:
     """Freeze a network but for adapters and decoder, in place.
 
-    Adapted are the attention and projections of every LTEM and the 1x1 convolutions of the image encoder's later
-    stages; trained whole are the rest of the decoder, the projection into the space of alignment, and the null report.
+    Adapted are the attention and projections of every LTEM and the 1x1 convolutions of the image encoder's last stages
+    and of its laterals; trained whole are the rest of the decoder, the projection into the space of alignment, and the
+    null report.
     """
+    late = late_parts(model)
     for name, parameter in model.named_parameters():
-        is_late_scale = parameter.ndim == 1 and _is_late_stage(name)
+        is_late_scale = parameter.ndim == 1 and name.startswith(late)
         parameter.requires_grad_(name.startswith(_WHOLE) or is_late_scale)
     for name, module in list(model.named_modules()):
-        if _is_adapted(name, module):
+        if _is_product(module) and name.startswith((*late, "decoder.enhancements.")):
             module.weight.requires_grad_(False)
             parametrize.register_parametrization(module, "weight", LowRank(module.weight.shape, rank))
 
@@ -115,14 +120,15 @@ def _belongs_elsewhere(name: str, key: str) -> CheckpointError:
     )
 
 
-def _is_late_stage(name: str) -> bool:
-    if not name.startswith("image_encoder.") or ".stages." not in f".{name}":
-        return False
-    return int(f".{name}".split(".stages.")[1].split(".")[0]) >= FIRST_ADAPTED_STAGE
+def late_parts(model: nn.Module) -> tuple[str, ...]:
+    """Return how the names of those parts of the image encoder begin that are adapted; all others stay as they are."""
+    found = [match for name, _ in model.named_parameters() if (match := _STAGE.match(name))]
+    last = max((int(match[1]) for match in found), default=-1)
+    stages = dict.fromkeys(match[0] for match in found if int(match[1]) > last - NUM_ADAPTED_STAGES)
+    return (*stages, _LATERAL)
 
 
-def _is_adapted(name: str, module: nn.Module) -> bool:
-    is_product = isinstance(module, nn.Linear) or (
+def _is_product(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or (
         isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
     )
-    return is_product and (_is_late_stage(name) or name.startswith("decoder.enhancements."))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,19 @@ def import_model(source: Path, name: str = "") -> ModelInfo:
     described = ModelInfo(str(manifest["name"]), str(manifest["version"]), folder, {}, base=manifest["base"])
     base = find_base(described)
     return _write_adapter(folder, source.read_bytes(), {**manifest, "name": folder.name}, base)
+
+
+def ancestors(info: ModelInfo) -> list[ModelInfo]:
+    """Return the models that a model was learned on, as far as they are here, the nearest first."""
+    found: list[ModelInfo] = []
+    while info.base or info.training.get("parent"):
+        wanted = info.base or info.training["parent"]
+        try:
+            info = read_manifest(find_base(replace(info, base=wanted)))
+        except CheckpointError:
+            break
+        found.append(info)
+    return found
 
 
 def lineage(info: ModelInfo) -> list[str]:

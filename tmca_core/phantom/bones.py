@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,26 +10,67 @@ import numpy as np
 from tmca_core.phantom.anatomy import CAGE, at_height, soft_step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
     from tmca_core.phantom.anatomy import Build
+    from tmca_core.phantom.findings import Side
     from tmca_core.phantom.frame import Frame, Map
 
 RIB_PAIRS = 11
+STEP_MM, GAP_MM, AROUND_MM = 7.0, 2.5, 11.0  # how far the parts of a broken rib are apart, and what is outlined
+CALLUS_MM, CALLUS_WIDTH_MM = 30.0, 6.0  # new bone around the break, without which a rib's break is hardly seen
 CORTEX = 0.72  # inner radius of a rib over its outer radius
 MARROW = 0.45  # bone missing inside, relative to solid bone
 
 
-def build_bones(frame: Frame, build: Build, rng: Generator) -> Map:
-    """Return the chord through bone, (Y, X) in millimetres."""
+@dataclass(frozen=True)
+class RibFracture:
+    """A broken rib that heals: its outer part pushed down, new bone around the break.
+
+    Attributes
+    ----------
+    side : {"left", "right"}
+        The patient's.
+    rib : int
+        3 to 9, counted from above.
+    place : float
+        Where along the rear arc, 0 at its inner end to 1 at the chest wall.
+
+    """
+
+    side: Side
+    rib: int
+    place: float = 0.6
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.side not in ("left", "right") or not 3 <= self.rib <= 9 or not 0.2 <= self.place <= 0.9:
+            raise ValueError(f"expected a side, a rib 3 to 9 and a place 0.2 to 0.9, got {self}")
+
+
+def build_bones(
+    frame: Frame, build: Build, rng: Generator, fractures: Sequence[RibFracture] = ()
+) -> tuple[Map, NDArray[np.bool_]]:
+    """Return the chord through bone, (Y, X) in millimetres, and where ribs are broken."""
     bone = np.zeros(frame.shape, np.float32)
-    _add_ribs(bone, frame, build, rng)
+    broken = np.zeros(frame.shape, np.bool_)
+    _add_ribs(bone, broken, frame, build, rng, fractures)
     _add_clavicles(bone, frame, build, rng)
     bone += _spine(frame) + _shoulder_blades(frame, build, rng)
-    return bone * np.float32(build.bone)
+    return bone * np.float32(build.bone), broken
 
 
-def _add_ribs(bone: Map, frame: Frame, build: Build, rng: Generator) -> None:
+def _add_ribs(
+    bone: Map,
+    broken: NDArray[np.bool_],
+    frame: Frame,
+    build: Build,
+    rng: Generator,
+    fractures: Sequence[RibFracture],
+) -> None:
     """Add every rib as a tilted ring seen from the front: a posterior arc above an anterior one."""
     spacing = 20.5 + rng.normal(0, 0.6)
     tilt = rng.uniform(0.85, 1.15)
@@ -39,7 +81,13 @@ def _add_ribs(bone: Map, frame: Frame, build: Build, rng: Generator) -> None:
             half_width = float(at_height(np.array(top + descent / 2), CAGE)) * build.width - 1
             radius = rng.uniform(4.8, 6.2)
             anterior_end = half_width * np.interp(index, (0, 3, 8, 10), (0.3, 0.42, 0.72, 0.9))
-            _add_arc(bone, frame, side, (top, descent, half_width), (20.0, 1), radius)
+            own = [f for f in fractures if f.rib == index + 1 and f.side == ("right" if side < 0 else "left")]
+            break_mm = 20.0 + own[0].place * (half_width - 20.0) if own else None
+            middle = _add_arc(bone, frame, side, (top, descent, half_width), (20.0, 1), radius, break_mm)
+            if break_mm is not None:
+                squared = (frame.x * side - np.float32(break_mm)) ** 2 + (frame.y - np.float32(middle)) ** 2
+                broken |= squared < AROUND_MM**2
+                bone += np.float32(CALLUS_MM) * np.exp(-squared / np.float32(2 * CALLUS_WIDTH_MM**2))
             _add_arc(
                 bone,
                 frame,
@@ -57,8 +105,12 @@ def _add_arc(
     ring: tuple[float, float, float],
     arc: tuple[float, int],
     radius: float,
-) -> None:
-    """Add one half of a rib: ``ring`` is top, descent and half width in mm, ``arc`` the inner end and +1 posterior."""
+    break_mm: float | None = None,
+) -> float:
+    """Add one half of a rib: ``ring`` is top, descent and half width in mm, ``arc`` the inner end and +1 posterior.
+
+    With ``break_mm``, the distance from the midline at which it is broken, return the height of the break.
+    """
     top, descent, half_width = ring
     inner_end, direction = arc
     along = np.linspace(inner_end, half_width, 12)
@@ -68,9 +120,16 @@ def _add_arc(
     run_here = np.sqrt(np.clip(1 - (x / np.float32(half_width)) ** 2, 0.012, 1))
     slope = np.float32(descent / 2 / half_width**2) * x / run_here
     middle = np.float32(top + descent / 2) - np.float32(direction * descent / 2) * run_here
-    distance = np.abs(y - middle) / np.sqrt(1 + slope**2)
+    beyond = soft_step(x - np.float32(break_mm), 2) if break_mm is not None else np.float32(0)
+    distance = np.abs(y - middle - np.float32(STEP_MM) * beyond) / np.sqrt(1 + slope**2)
     ends = soft_step(x - np.float32(inner_end), 8) * soft_step(np.float32(half_width) - x, 2)
-    bone[window] += _tube(distance, radius) * ends
+    if break_mm is None:
+        bone[window] += _tube(distance, radius) * ends
+        return 0.0
+    gap = 1 - np.exp(-(((x - np.float32(break_mm)) / np.float32(GAP_MM)) ** 2))
+    bone[window] += _tube(distance, radius) * ends * gap
+    run_there = float(np.sqrt(1 - (break_mm / half_width) ** 2))
+    return top + descent / 2 * (1 - direction * run_there) + STEP_MM / 2
 
 
 def _tube(distance: Map, radius: float) -> Map:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tmca_core.phantom.anatomy import Build, build_thorax
-from tmca_core.phantom.bones import build_bones
+from tmca_core.phantom.bones import RibFracture, build_bones
 from tmca_core.phantom.film import take_film
 from tmca_core.phantom.findings import PhantomFinding, check_findings, draw_findings
 from tmca_core.phantom.frame import Frame
 from tmca_core.phantom.opacity import build_opacities
 from tmca_core.phantom.vessels import build_vessels
-from tmca_core.phantom.wording import describe_findings
+from tmca_core.phantom.wording import describe_findings, describe_fractures
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Phantom:
     scan : Scan
         The film, uint8 (Y, X), bright = dense; modality "DX". The patient's left is at the right of the picture.
     mask : NDArray[np.bool_], shape (Y, X)
-        Where opacities are.
+        Where opacities are; or where ribs are broken.
     lungs : NDArray[np.uint8], shape (Y, X)
         The visible lungs: 0 outside, 1 the patient's right lung, 2 the left one.
     report_text : str
@@ -58,6 +58,7 @@ def make_phantom(
     seed: int,
     shape: tuple[int, int] = (224, 224),
     findings: Sequence[PhantomFinding] | None = None,
+    fractures: Sequence[RibFracture] = (),
 ) -> Phantom:
     """Compute a frontal chest radiograph with its exact mask and report.
 
@@ -69,6 +70,8 @@ def make_phantom(
         (Y, X) in pixels, at least 16 each. The shorter side always covers 350 mm.
     findings : sequence of PhantomFinding, optional
         Opacities to put in, at most one per side; ``()`` for a normal film. Left out: drawn from the seed.
+    fractures : sequence of RibFracture
+        Ribs to break. If there are any, mask and report are of these alone: another target than opacities.
 
     Returns
     -------
@@ -89,15 +92,15 @@ def make_phantom(
     frame = Frame.draw(shape, patient_rng)
     build = Build.draw(patient_rng)
     thorax = build_thorax(frame, build, patient_rng)
-    bone = build_bones(frame, build, patient_rng)
+    bone, broken = build_bones(frame, build, patient_rng, fractures)
     vessels = build_vessels(frame, thorax.depth_mm, patient_rng)
     mask, filled = build_opacities(frame, thorax, found, opacity_rng)
     pixels = take_film(frame, thorax, bone, vessels, filled, film_rng)
     return Phantom(
         scan=Scan(pixels, spacing_mm=(frame.spacing_mm, frame.spacing_mm), modality="DX"),
-        mask=mask,
+        mask=broken if fractures else mask,
         lungs=thorax.lungs,
-        report_text=describe_findings(found, "prose", words_rng),
+        report_text=describe_fractures(fractures) if fractures else describe_findings(found, "prose", words_rng),
         findings=found,
         seed=seed,
     )

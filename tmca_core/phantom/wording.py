@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
+    from tmca_core.phantom.bones import RibFracture
     from tmca_core.phantom.findings import Density, PhantomFinding
 
 Style = Literal["benchmark", "prose"]
@@ -191,3 +192,11 @@ def _capital(text: str) -> str:
 
 def _pick(choices: Sequence[str], rng: Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+
+
+def describe_fractures(fractures: Sequence[RibFracture]) -> str:
+    """Return a report of broken ribs; sides are the patient's."""
+    return " ".join(f"Healing fracture of the {f.side} {_ORDINALS[f.rib - 1]} rib." for f in fractures)

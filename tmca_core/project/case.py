@@ -70,6 +70,8 @@ class Draft:
     annotator, reviewer, comment : str, optional
     quality : int, optional
         1..5.
+    rejected : tuple of str, optional
+        Sentences of whose parts nothing is left.
 
     """
 
@@ -84,6 +86,7 @@ class Draft:
     reviewer: str | None = None
     comment: str | None = None
     quality: int | None = None
+    rejected: tuple[str, ...] | None = None
 
 
 class OpenCase:
@@ -166,20 +169,7 @@ class OpenCase:
             As `tmca_core.io.read_scan`.
 
         """
-        record = self.record
-        if not record.image.exists():
-            raise ProjectError(
-                f"Case {record.id}: the image {record.name} is not where it was ({record.image.parent}).",
-                hint="Connect the disk or share that holds it, or move it back.",
-            )
-        found = hash_image(record.image)
-        if found != record.image_sha256:
-            raise ProjectError(
-                f"Case {record.id}: {record.name} is another image now than when it was added "
-                f"(sha256 {record.image_sha256[:12]}, now {found[:12]}).",
-                hint="Put the original back, or add the new one as a case of its own.",
-            )
-        return read_scan(record.image)
+        return read_image(self.record)
 
     def report(self) -> str:
         """Return the report's text; "" without one."""
@@ -288,6 +278,7 @@ class OpenCase:
             reviewer=before.reviewer if draft.reviewer is None else draft.reviewer,
             quality=before.quality if draft.quality is None else draft.quality,
             comment=before.comment if draft.comment is None else draft.comment,
+            rejected=before.rejected if draft.rejected is None else draft.rejected,
             active_s=active_s,
             ai=ai,
             corrected=corrected,
@@ -356,6 +347,23 @@ class OpenCase:
                         remove(Path(entry.path))
         except OSError:
             return
+
+
+def read_image(record: CaseRecord) -> Scan:
+    """Read a case's image from where it lies; raises as `OpenCase.read_scan`."""
+    if not record.image.exists():
+        raise ProjectError(
+            f"Case {record.id}: the image {record.name} is not where it was ({record.image.parent}).",
+            hint="Connect the disk or share that holds it, or move it back.",
+        )
+    found = hash_image(record.image)
+    if found != record.image_sha256:
+        raise ProjectError(
+            f"Case {record.id}: {record.name} is another image now than when it was added "
+            f"(sha256 {record.image_sha256[:12]}, now {found[:12]}).",
+            hint="Put the original back, or add the new one as a case of its own.",
+        )
+    return read_scan(record.image)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 project.json            format, name
 index.sqlite            can be deleted at any time
+held_out.json           cases set aside to judge a training by
 cases/00001/            case.json, report.txt, ai-0001.png(.json), corrected-0002.png(.json), events.jsonl, ...
 """
 
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +35,8 @@ from tmca_core.project.files import (
     write_text,
 )
 from tmca_core.project.index import Index, read_record
-from tmca_core.project.lock import holder_of
+from tmca_core.project.lock import CaseLock, acquire, holder_of
+from tmca_core.project.patient import patient_of
 from tmca_core.project.provenance import compare_masks
 from tmca_core.project.record import CaseRecord, Status, now
 from tmca_core.project.sources import Source, find_sources
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 PROJECT_NAME, FORMAT = "project.json", "tmca-project/1"
+HELD_OUT_NAME = "held_out.json"
 THUMBNAIL_PIXELS = 64
 _BATCH = 50
 
@@ -78,11 +82,13 @@ class Project:
         Absolute.
     name : str
         For people.
+    key : str
+        With which pseudonyms of patients are made.
 
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, key: str) -> None:
+        self.folder, self.name, self.key = folder, name, key
         self._index = Index(folder)
         self._index.refresh()
 
@@ -105,9 +111,9 @@ class Project:
             (path / "cases").mkdir()
         except OSError as error:
             raise ProjectError(f"{path}: a project cannot be made there ({error.strerror}).", hint=_CHOOSE) from error
-        name = name or path.name
-        write_json(path / PROJECT_NAME, {"format": FORMAT, "name": name, "created": now()})
-        return cls(path, name)
+        name, key = name or path.name, secrets.token_hex(16)
+        write_json(path / PROJECT_NAME, {"format": FORMAT, "name": name, "created": now(), "key": key})
+        return cls(path, name, key)
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> Project:
@@ -134,7 +140,8 @@ class Project:
             (path / "cases").mkdir(exist_ok=True)
         except OSError as error:
             raise ProjectError(f"{path}: the folder of the cases is missing.", hint="Restore it.") from error
-        return cls(path, str(values.get("name", path.name)))
+        # Projects made before version 0.4 have no key of their own.
+        return cls(path, str(values.get("name", path.name)), str(values.get("key", values.get("created", ""))))
 
     def __enter__(self) -> Project:
         return self
@@ -280,6 +287,67 @@ class Project:
         except OSError as error:
             raise ProjectError(f"{name}: could not be put aside ({error.strerror}).", hint=_CHOOSE) from error
 
+    # --- learning from the cases -------------------------------------------------------------------------------------
+
+    def know_patients(self) -> int:
+        """Note the patient of every case that an older version added without one; return how many were noted.
+
+        Read from the images' headers and names. A case that somebody has open keeps waiting.
+        """
+        noted = []
+        for record in self._index.find():
+            if not record.patient:
+                patient = patient_of(self.case(record.id).image, self.key)
+                changed = self._note_patient(record.id, patient)
+                noted += [changed] if changed is not None else []
+        self._index.put(noted)
+        return len(noted)
+
+    def _note_patient(self, case_id: str, patient: str) -> CaseRecord | None:
+        folder = self.case_folder(case_id)
+        try:
+            lock = acquire(folder, "")
+        except OSError:  # the folder cannot be written to
+            return None
+        if not isinstance(lock, CaseLock):
+            return None
+        try:
+            record = replace(self.case(case_id), patient=patient)
+            write_json(folder / CASE_NAME, record.as_json(self.folder))
+        except TmcaError:
+            return None
+        finally:
+            lock.release()
+        return record
+
+    @property
+    def held_out(self) -> dict[str, bool]:
+        """The marks of cases: held out to judge by (``True``), or never so; a case without one may become either."""
+        try:
+            marks = json.loads((self.folder / HELD_OUT_NAME).read_text(encoding="utf-8"))["cases"]
+            return {str(case_id): bool(mark) for case_id, mark in marks.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def hold_out(self, case_ids: Iterable[str], mark: bool | None) -> None:
+        """Mark cases as held out, as never held out, or (``None``) leave it to the next training.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such case.
+        StudyWriteError
+            If the marks cannot be written.
+
+        """
+        marks = self.held_out
+        for case_id in case_ids:
+            self.case(case_id)
+            marks.pop(case_id, None)
+            if mark is not None:
+                marks[case_id] = mark
+        write_json(self.folder / HELD_OUT_NAME, {"cases": dict(sorted(marks.items()))})
+
     # --- adding ------------------------------------------------------------------------------------------------------
 
     def add(self, paths: Iterable[str | PathLike[str]]) -> Iterator[CaseAdded | CaseSkipped]:
@@ -343,6 +411,7 @@ class Project:
                 report_sha256=hash_text(report),
                 added=now(),
                 changed=now(),
+                patient=patient_of(source.image, self.key, told=source.patient, folder=source.patient_folder),
             )
             if report.strip():
                 write_text(folder / "report.txt", report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -90,6 +91,11 @@ class CaseRecord:
         Number of saves.
     added, changed : str
         ISO 8601, UTC.
+    patient : str
+        Pseudonym that cases of one patient share (`tmca_core.project.patient`); "" in projects made before version 0.4,
+        until it is needed.
+    rejected : tuple of str
+        Sentences of whose parts in the network's mask the annotator left nothing.
 
     """
 
@@ -114,6 +120,8 @@ class CaseRecord:
     revision: int = 0
     added: str = ""
     changed: str = ""
+    patient: str = ""
+    rejected: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.quality is not None and self.quality not in QUALITIES:
@@ -128,6 +136,13 @@ class CaseRecord:
     def mask(self) -> MaskFile | None:
         """The mask that counts: the annotator's, else the network's."""
         return self.corrected or self.ai
+
+    @property
+    def state_sha256(self) -> str:
+        """Of what can be learned from the case as it is saved: image, masks, report, rejected sentences."""
+        masks = (mask.sha256 if mask else "" for mask in (self.ai, self.corrected))
+        parts = (self.image_sha256, *masks, self.report_sha256, *self.rejected)
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def as_json(self, folder: Path) -> dict[str, Any]:
         """Return the content of ``case.json``; the image is also given as seen from the project's ``folder``."""
@@ -158,6 +173,8 @@ def record_from_json(values: object, folder: Path | None, source: str) -> CaseRe
         known["status"] = Status(known["status"])
         known["choices"] = choices_from_json(values["choices"]) if "choices" in values else Choices()
         known["shape"] = tuple(int(n) for n in known["shape"])
+        known["rejected"] = tuple(str(sentence) for sentence in known.get("rejected", ()))
+        known["patient"] = str(known.get("patient", ""))
         spacing = known["spacing_mm"]
         known["spacing_mm"] = None if spacing is None else tuple(float(step) for step in spacing)
         for kind in ("ai", "corrected", "previous"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tmca_core.errors import ProjectError
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _MASK_ENDINGS = ("_mask", "-mask", "_seg")
 _IMAGE_COLUMNS, _REPORT_COLUMNS, _MASK_COLUMNS = ("image", "scan"), ("report", "text"), ("mask", "labels")
+_PATIENT_COLUMNS = ("patient", "patient_id", "subject")
+# Folders of these names hold images of many patients; others hold one patient's where they are many and small.
+_NO_PATIENT = {"images", "image", "img", "imgs", "scans", "train", "training", "val", "validation", "test", "data"}
+_LEAST_FOLDERS, _MOST_PER_FOLDER = 3, 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Source:
         Files with the report's text and an existing mask.
     alternatives : tuple of Path
         For a folder of DICOM files: what to add one by one where they are no series.
+    patient, patient_folder : str
+        The patient as a table names him, and the folder that seems to hold one patient's images; "" for none.
 
     """
 
@@ -41,6 +47,8 @@ class Source:
     report_path: Path | None = None
     mask_path: Path | None = None
     alternatives: tuple[Path, ...] = ()
+    patient: str = ""
+    patient_folder: str = ""
 
 
 def find_sources(paths: Iterable[Path]) -> list[Source]:
@@ -48,7 +56,7 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
 
     In a folder, ``name.txt`` beside ``name.png`` is taken for its report, ``name_mask.png`` for its mask, and two or
     more DICOM files for one series. A table has a column ``image`` and, if wanted, ``report`` (a text, or the path of
-    a text file) and ``mask``; paths are seen from the table's folder.
+    a text file), ``mask`` and ``patient``; paths are seen from the table's folder.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
     found: list[Source] = []
     for path in paths:
         if path.is_dir():
-            found.extend(_in_folder(path))
+            found.extend(_with_patients(path, list(_in_folder(path))))
         elif not path.exists():
             raise ProjectError(f"{path.name}: no such file or folder.", hint="Check the path.")
         elif path.suffix.lower() == ".csv":
@@ -80,6 +88,17 @@ def _in_folder(folder: Path) -> Iterator[Source]:
             is_image = path.name.lower().endswith(SCAN_SUFFIXES) and not _stem(path).endswith(_MASK_ENDINGS)
             if is_image and (len(slices) < 2 or path not in slices):
                 yield _with_company(path)
+
+
+def _with_patients(folder: Path, sources: list[Source]) -> list[Source]:
+    """Name the folder below ``folder`` that each image is in, where such a folder seems to be a patient's own."""
+    parts = [source.image.relative_to(folder).parts for source in sources]
+    names = {part[0] for part in parts if part}
+    are_folders = all(len(part) > 1 or source.image.is_dir() for part, source in zip(parts, sources, strict=True))
+    is_plausible = len(names) >= _LEAST_FOLDERS and len(sources) <= _MOST_PER_FOLDER * len(names)
+    if not are_folders or not is_plausible or {name.lower() for name in names} & _NO_PATIENT:
+        return sources
+    return [replace(source, patient_folder=part[0]) for part, source in zip(parts, sources, strict=True)]
 
 
 def _with_company(image: Path) -> Source:
@@ -118,7 +137,15 @@ def _in_table(path: Path) -> list[Source]:
             hint="Name the columns in the first line, separated by commas.",
         )
     report, mask = _first(by_lower, _REPORT_COLUMNS), _first(by_lower, _MASK_COLUMNS)
-    return [_in_row(path.parent, row, image, report, mask) for row in rows if (row.get(image) or "").strip()]
+    patient = _first(by_lower, _PATIENT_COLUMNS)
+    return [
+        replace(
+            _in_row(path.parent, row, image, report, mask),
+            patient=((row.get(patient) if patient else "") or "").strip(),
+        )
+        for row in rows
+        if (row.get(image) or "").strip()
+    ]
 
 
 def _in_row(folder: Path, row: dict[str, str], image: str, report: str | None, mask: str | None) -> Source:

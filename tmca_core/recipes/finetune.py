@@ -2,7 +2,7 @@
 
 As in `tmca_core.recipes.train`, chance enters through the seed and the step alone: a fine-tuning that was killed and
 resumed ends in the same weights as one that was not. With a limit of minutes, the number of epochs is measured in the
-first steps and kept from then on.
+first steps and kept from then on. Under torchrun the batch is shared out among the processes, as in training.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from torch.optim.swa_utils import AveragedModel
 
 from tmca_core.atomic import atomic_write
 from tmca_core.data.augment import AugmentConfig, augment
-from tmca_core.data.corrected import take_cases
+from tmca_core.data.corrected import history_of, take_cases
 from tmca_core.data.loader import collate, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig, Told
 from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
-from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, save_model
+from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, read_manifest, save_model
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
+from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
 from tmca_core.recipes.lessons import SNAPSHOT, Snapshot, draw_lessons, read_snapshot, take_snapshot, write_snapshot
+from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
 from tmca_core.recipes.train import (
     StepDone,
     TrainingStopped,
@@ -58,8 +60,8 @@ if TYPE_CHECKING:
     from tmca_core.recipes.lessons import Lesson
 
 RUN, LOCK, BEST, COMPARISON = "run", "lock", "best", "comparison.json"
-Command = Literal["stop"]
-"""What may be sent into the generator: end now, and keep the best so far."""
+Command = Literal["stop", "cancel"]
+"""What may be sent into the generator: end now, and keep the best so far, or nothing (all processes obey the first)."""
 
 
 class FinetuneConfig(BaseModel):
@@ -68,7 +70,8 @@ class FinetuneConfig(BaseModel):
     ``out`` becomes the new model's folder; its name is the model's. ``mode`` "adapters" trains low-rank adapters and
     the decoder, "full" everything that the base's training changed. ``minutes`` 0 trains ``num_epochs``; ``patience``
     are epochs without a better held-out Dice after which it ends. ``replay`` is a data folder whose training split is
-    mixed in, and whose validation split shows what is forgotten, in the place of phantoms.
+    mixed in, and whose validation split shows what is forgotten, in the place of phantoms. ``examples`` keeps pictures
+    of the held-out cases, before | after | corrected, in the run folder, until somebody removes them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,6 +99,7 @@ class FinetuneConfig(BaseModel):
     threads: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=10, ge=1)
     disk_wait_s: float = Field(default=600.0, ge=0)
+    examples: bool = False
     augment: AugmentConfig = AugmentConfig(flip=0.5)
     telling: TellingConfig = TellingConfig(dropout=0.2, instruction_only=0.1, mismatch=0.1, statement=0.5)
 
@@ -165,9 +169,29 @@ def finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneEv
     DatasetError, CheckpointError, DeviceError
         Before anything is trained, where something is missing or unfit.
     TrainingStopped
-        If the loss becomes NaN or infinite: the step and the cases are named, the best so far stays.
+        If the loss becomes NaN or infinite: the step and the cases are named, the best so far stays. Also if another
+        process ends.
 
     """
+    device = choose_device(config.device)
+    with joined_processes(device) as processes:
+        try:
+            if processes.is_first:
+                yield from _locked(config, source, processes.device(device), processes)
+            else:
+                yield from _finetune(config, source, processes.device(device), processes)
+        except RuntimeError as error:
+            if processes.count == 1 or not is_lost_process(error):
+                raise
+            raise TrainingStopped(
+                f"Process {processes.rank} of {processes.count}: another process ended; the last checkpoint is kept.",
+                hint="See what that process said, and start all of them again.",
+            ) from error
+
+
+def _locked(
+    config: FinetuneConfig, source: CaseSource, device: torch.device, processes: Processes
+) -> Generator[FinetuneEvent, Command | None, None]:
     run_folder = config.out / RUN
     if (config.out / MANIFEST).exists():
         _clear(run_folder)  # a run killed at its very end may have left pictures
@@ -186,24 +210,32 @@ def finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneEv
             f"{config.out}: a training is under way in this folder.", hint="Wait for it, or choose another folder."
         ) from error
     try:
-        yield from _finetune(config, source)
+        yield from _finetune(config, source, device, processes)
     finally:
         lock.release()
 
 
-def _finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneEvent, Command | None, None]:
+def _finetune(
+    config: FinetuneConfig, source: CaseSource, device: torch.device, processes: Processes
+) -> Generator[FinetuneEvent, Command | None, None]:
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    device = choose_device(config.device)
+    processes.require_even(config.batch_size, config.batch_size)
     base, architecture, info = load_model(find_model(config.model))
-    snapshot = _snapshot(config, source, architecture, info)
-    judge = _Judge(snapshot, base.to(device), device, architecture.preprocess.image_size, config.batch_size)
+    if processes.is_first:
+        snapshot = _snapshot(config, source, architecture, info)
+    processes.wait()
+    if not processes.is_first:
+        snapshot = read_snapshot(config.out / RUN / SNAPSHOT)
+    size = architecture.preprocess.image_size
+    judge = _Judge(snapshot, base.to(device), device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
     if config.mode == "adapters":
         add_adapters(model, config.rank)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    run = _Run(config, model.to(device), architecture, info, device, snapshot, judge)
+    processes.prepare(model.to(device))
+    run = _Run(config, model, architecture, info, device, snapshot, judge, processes)
     command = yield CasesTaken(
         num_train=len({lesson.case for lesson in snapshot.train}),
         num_held_out=len({lesson.case for lesson in snapshot.held_out}),
@@ -214,11 +246,13 @@ def _finetune(config: FinetuneConfig, source: CaseSource) -> Generator[FinetuneE
         reference_before=judge.reference_before,
         resumed_at_step=run.progress.step,
     )
-    while command != "stop" and not run.is_done:
+    command = processes.agree(command)
+    while command is None and not run.is_done:
         command = yield from run.epoch()
-        if command != "stop" or not run.has_best:
+        if command is None or (command == "stop" and not run.has_best):
             command = (yield from run.finish_epoch()) or command
-    yield run.publish()
+    if command != "cancel":
+        yield run.publish()
 
 
 def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArchitecture, info: ModelInfo) -> Snapshot:
@@ -232,7 +266,7 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
             )
         return snapshot
     snapshot = take_snapshot(
-        take_cases(source, seed=config.seed, strict=config.strict),
+        take_cases(source, seed=config.seed, strict=config.strict, history=history_of(str(info.folder))),
         architecture.preprocess,
         num_phantoms=config.num_phantoms,
         num_reference=config.num_reference,
@@ -249,8 +283,17 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
 class _Judge:
     """Scores networks on the held-out cases and on the reference set, and remembers the base's scores."""
 
-    def __init__(self, snapshot: Snapshot, base: Tmca, device: torch.device, size: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        base: Tmca,
+        device: torch.device,
+        size: int,
+        batch_size: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self.snapshot, self.device, self.size, self.batch_size = snapshot, device, size, batch_size
+        self.processes = processes
         self.before = self.scores(base)
         self.dice_before = mean_dice(list(score_per_case(snapshot.held_out, self.before[0]).values()))
         self.reference_before = mean_dice(self.before[1])
@@ -261,10 +304,12 @@ class _Judge:
         return held_out, reference
 
     def _of(self, model: Tmca, lessons: Sequence[Lesson]) -> list[CaseScore]:
+        lessons = lessons[self.processes.rank :: self.processes.count]
         samples = [lesson.sample for lesson in lessons]
         told = [sample.sentences for sample in samples]
         halves = [lesson.half for lesson in lessons]
-        return score_samples(model, samples, [told], self.device, self.batch_size, self.size, halves)[0]
+        scores = score_samples(model, samples, [told], self.device, self.batch_size, self.size, halves)[0]
+        return self.processes.interleave(scores)
 
 
 class _Run:
@@ -279,14 +324,21 @@ class _Run:
         device: torch.device,
         snapshot: Snapshot,
         judge: _Judge,
+        processes: Processes,
     ) -> None:
+        self.processes = processes
         self.config, self.model, self.architecture, self.info, self.device = config, model, architecture, info, device
         self.snapshot, self.judge = snapshot, judge
         self.teller = Teller([lesson.sample for lesson in (*snapshot.train, *snapshot.replay)], config.telling)
+        # An adapter leaves a pretrained encoder's own weights alone: nothing in it has to be slowed down.
         schedule = ScheduleConfig(learning_rate=config.learning_rate, ema_decay=config.ema_decay)
+        if config.mode == "adapters":
+            schedule = schedule.model_copy(update={"image_learning_rate_scale": 1.0})
         self.optimizer = make_optimizer(model, schedule)
         self.ema = AveragedModel(model, multi_avg_fn=averaging(config.ema_decay), use_buffers=True)
-        self.resolved = config.model_dump_json(exclude={"out", "model", "device", "threads", "checkpoint_every"})
+        self.resolved = config.model_dump_json(
+            exclude={"out", "model", "device", "threads", "checkpoint_every", "examples"}
+        )
         self.folder = config.out / RUN
         self.progress = self._resume()
 
@@ -332,11 +384,21 @@ class _Run:
                 epoch=progress.epoch + 1,
                 loss=loss,
                 images_per_second=config.batch_size / seconds,
-                eta_s=progress.seconds / progress.step * (self.num_epochs * config.steps_per_epoch - progress.step),
+                eta_s=self._eta(),
             )
-            if command == "stop":
+            command = self.processes.agree(command)
+            if command is not None:
                 return command
         return None
+
+    def _eta(self) -> float:
+        """Return the seconds that are left; until the number of epochs is measured, no more than the minutes given."""
+        progress = self.progress
+        steps_left = self.num_epochs * self.config.steps_per_epoch - progress.step
+        seconds = progress.seconds / progress.step * steps_left
+        if self.config.minutes and progress.epoch == 0:
+            seconds = max(min(seconds, 60.0 * self.config.minutes - progress.seconds), 0.0)
+        return seconds
 
     def _step(self) -> Generator[FinetuneEvent, Command | None, float]:
         """Take one step, in smaller parts where memory runs out."""
@@ -347,10 +409,10 @@ class _Run:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                if part == 1:
+                if part == 1 or self.processes.count > 1:  # the others' batches would stay whole
                     raise DeviceError(
-                        "There is not enough memory to learn from a single image.",
-                        hint="Close other programs, or use another device.",
+                        f"There is not enough memory to learn from a batch of {part}.",
+                        hint="Close other programs, use another device, or a smaller --set batch_size.",
                     ) from error
             self.progress.running["part"] = float(max(part // 2, 1))
             self.optimizer.zero_grad(set_to_none=True)
@@ -362,11 +424,12 @@ class _Run:
         config, progress = self.config, self.progress
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.step)
         lessons = draw_lessons(self.snapshot, config.batch_size, config.replay_share, generator)
-        batch = collate([lesson.sample for lesson in lessons], self.judge.size)
-        marks = torch.cat([batch.masks, torch.stack([lesson.painted for lesson in lessons]).float()], dim=1)
-        images, marks, mirrored = augment(batch.images, marks, config.augment, generator)
+        rows = self.processes.rows(len(lessons))
+        batch = collate([lesson.sample for lesson in lessons[rows]], self.judge.size)
+        marks = torch.cat([batch.masks, torch.stack([lesson.painted for lesson in lessons[rows]]).float()], dim=1)
+        images, marks, mirrored = augment(batch.images, marks, config.augment, generator, total=len(lessons), rows=rows)
         told = self.teller.tell([lesson.sample for lesson in lessons], mirrored, generator)
-        told = [_tell_rejected(*three) for three in zip(lessons, told, mirrored, strict=True)]
+        told = [_tell_rejected(*three) for three in zip(lessons, told, mirrored, strict=True)][rows]
         masks, weights = marks[:, :1], 1.0 + (config.painted_weight - 1.0) * marks[:, 1:]
         masks[[one.is_denied for one in told]] = 0.0
 
@@ -378,10 +441,10 @@ class _Run:
             group["lr"] = group["peak_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
         value = 0.0
-        for first in range(0, len(lessons), part):
+        for first in range(0, len(told), part):
             some = slice(first, first + part)
             loss = self._loss(images[some], masks[some], weights[some], told[some]) * (len(told[some]) / len(told))
-            value += float(loss.detach())
+            value += self.processes.mean(loss.detach())
             if not math.isfinite(value):
                 names = ", ".join(dict.fromkeys(lesson.case for lesson in lessons if lesson.kind != "replay"))
                 raise TrainingStopped(
@@ -390,6 +453,7 @@ class _Run:
                     hint="Look at these cases, or learn more slowly (--learning-rate).",
                 )
             loss.backward()
+        self.processes.average_gradients(self.model)
         clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.ema.update_parameters(self.model)
@@ -416,7 +480,8 @@ class _Run:
         loss = progress.running["loss"] / max(progress.batch, 1)
         progress.seconds += time.perf_counter() - started
         if config.minutes and progress.epoch == 0:
-            progress.running["epochs"] = float(max(1, int(60.0 * config.minutes / progress.seconds)))
+            num_epochs = max(1, int(60.0 * config.minutes / progress.seconds))
+            progress.running["epochs"] = float(self.processes.agree(num_epochs))
         progress.epoch, progress.batch = progress.epoch + 1, 0
         progress.running["loss"] = 0.0
         done = EpochChecked(progress.epoch, self.num_epochs, loss, dice, reference_dice, is_best)
@@ -425,11 +490,15 @@ class _Run:
             yield from self._save(self._save_best)
         yield from self._save(self._save_state)
         yield from self._save(self._write_log)
-        return (yield done)
+        self.processes.wait()
+        return self.processes.agree((yield done))
 
     def publish(self) -> FinetuneFinished:
         """Write the best weights as a model, judge what was written, and clear away the pictures of the snapshot."""
         base, _, _ = load_model(self.info.folder)
+        shown = examples_of(self.snapshot.held_out) if self.config.examples and self.processes.is_first else []
+        drawn_before = predict_masks(base.to(self.device), shown, self.device, self.judge.size)
+        base.cpu()
         if self.config.mode == "adapters":
             tensors, _ = read_adapter(self.folder / BEST)
             merge_adapter(base, tensors, self.config.out.name)
@@ -443,15 +512,26 @@ class _Run:
             self.judge.before[1],
             after[1],
         )
+        self.processes.wait()  # all have read the best weights
+        if self.processes.is_first:
+            drawn_after = predict_masks(best, shown, self.device, self.judge.size)
+            write_examples(self.folder / EXAMPLES, result.cases if shown else (), shown, drawn_before, drawn_after)
+            self._publish(best, result)
+        self.processes.wait()
+        size = sum(path.stat().st_size for path in self.config.out.glob("*.safetensors"))
+        return FinetuneFinished(self.config.out, read_manifest(self.config.out).weights_sha256, size, result)
+
+    def _publish(self, best: Tmca, result: Comparison) -> None:
         with atomic_write(self.config.out / COMPARISON) as file:
             file.write(json.dumps(result.as_json(), indent=2).encode())
         told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step}
         told["config"] = json.loads(self.resolved) | {"replay": self.config.replay and self.config.replay.name}
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":
-            info = save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
+            tensors, _ = read_adapter(self.folder / BEST)
+            save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
-            info = save_model(
+            save_model(
                 best.cpu(),
                 self.architecture,
                 out,
@@ -462,11 +542,11 @@ class _Run:
                 training=told,
             )
         _clear(self.folder)
-        size = sum(path.stat().st_size for path in out.glob("*.safetensors"))
-        return FinetuneFinished(out, info.weights_sha256, size, result)
 
     def _save(self, write: Callable[[], object]) -> Generator[FinetuneEvent, Command | None, None]:
-        """Write; while the disk refuses, say so and try again, for a while."""
+        """Write, if this is the first process; while the disk refuses, say so and try again, for a while."""
+        if not self.processes.is_first:
+            return
         until = time.monotonic() + self.config.disk_wait_s
         while True:
             try:

@@ -118,6 +118,11 @@ def take_snapshot(
             **told,
             "cases": [case.sha256 for case in taken.train],
             "held_out": [case.sha256 for case in taken.held_out],
+            "pictures": {
+                "learned": [case.pictures[0] for case in taken.train],
+                "judged": [case.pictures[0] for case in taken.held_out],
+                "states": [case.state for case in (*taken.train, *taken.held_out) if case.state],
+            },
             "num_left_out": len(taken.left_out),
             "notes": list(taken.notes),
         },
@@ -197,7 +202,9 @@ def _lessons(case: CorrectedCase, preprocess: PreprocessArchitecture) -> Iterato
         where = make_sample(scan, painted[at], "", preprocess, window).mask
         yield Lesson(case.id, case.patient, sample, where, half=half)
     for sentence in case.rejected:
-        refused = replace(sample, mask=torch.zeros_like(sample.mask), report=(sentence,), facts=frozenset())
+        # Of its own: a snapshot does not take tensors that share memory.
+        image, empty = sample.image.clone(), torch.zeros_like(sample.mask)
+        refused = replace(sample, image=image, mask=empty, report=(sentence,), facts=frozenset())
         yield Lesson(case.id, case.patient, refused, torch.zeros_like(where), kind="rejected")
 
 

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tmca_core.data.corrected import FolderSource
+from tmca_core.data.corrected_project import finished_cases
 from tmca_core.errors import TmcaError
+from tmca_core.io import read_scan
 from tmca_core.metrics import dice
+from tmca_core.project import Project, Status
 from tmca_core.report import parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from tmca_core.data.corrected_project import ProjectSource
     from tmca_core.predictor import Predictor
     from tmca_core.study import Scan
 
@@ -64,6 +70,38 @@ class CaseUnreadable:
 
     id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class CaseToSee:
+    """A case by its name, and what opens it; ``is_finished`` where it is only looked at to know what it taught."""
+
+    id: str
+    image: Path
+    text: str
+    is_finished: bool = False
+
+    def opened(self) -> tuple[str, Scan | TmcaError, str]:
+        """Return name, scan (or why there is none) and text."""
+        try:
+            return self.id, read_scan(self.image), self.text
+        except TmcaError as error:
+            return self.id, error, self.text
+
+
+def cases_to_see(source: FolderSource | ProjectSource, *, with_finished: bool = True) -> list[CaseToSee]:
+    """Return the cases of a folder, or those of a project that nobody has finished and, if wanted, the others."""
+    if isinstance(source, FolderSource):
+        cases = source.cases()
+        return [CaseToSee(case.id, case.image, f"{case.instruction} {case.text}".strip()) for case in cases]
+    with Project.open(source.folder) as project:
+        finished = {record.id for record in finished_cases(project)}
+        return [
+            CaseToSee(record.id, project.case(record.id).image, project.report(record.id), record.id in finished)
+            for record in project.cases()
+            if record.id in finished or record.status in (Status.NEW, Status.SEGMENTED)
+            if with_finished or record.id not in finished
+        ]
 
 
 def see(predictor: Predictor, case_id: str, scan: Scan, text: str) -> CaseSeen:

@@ -131,6 +131,14 @@ class Processes:
         dist.all_gather_object(parts, own)
         return [part[n] for n in range(len(parts[0])) for part in parts if n < len(part)]
 
+    def agree(self, value: Any) -> Any:
+        """Return the first process's value on all of them."""
+        if self.count == 1:
+            return value
+        told = [value]
+        dist.broadcast_object_list(told, 0)
+        return told[0]
+
     def wait(self) -> None:
         """Go on when all processes are here."""
         if self.count > 1:
@@ -162,6 +170,11 @@ def is_lost_process(error: RuntimeError) -> bool:
 def is_first_process() -> bool:
     """Return whether this process speaks to the user; no torchrun needed."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def is_alone() -> bool:
+    """Return whether torchrun started no other process."""
+    return os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def was_restarted() -> bool:

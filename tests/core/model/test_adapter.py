@@ -10,6 +10,7 @@ from tmca_core.errors import CheckpointError, StudyWriteError
 from tmca_core.model import store
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import ADAPTER, MAX_BYTES, encode_adapter, read_adapter
+from tmca_core.model.architecture import EfficientNetLiteImageEncoder
 from tmca_core.model.build import build_tmca_tiny
 from tmca_core.model.checkpoint import (
     DEFAULT_MODEL,
@@ -20,6 +21,7 @@ from tmca_core.model.checkpoint import (
     read_manifest,
     save_model,
 )
+from tmca_core.model.image_encoder import EfficientNetLite
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +182,24 @@ def test_a_whole_model_is_handed_on_as_a_folder(base, tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="damaged or was changed"):
         store.import_model(folder, "third")
+
+
+def test_of_an_efficientnet_the_last_stages_and_the_laterals_are_adapted(tmp_path):
+    torch.manual_seed(0)
+    model, architecture = build_tmca_tiny()
+    image = EfficientNetLiteImageEncoder(
+        channels=architecture.image_encoder.channels, detail_channels=architecture.image_encoder.detail_channels
+    )
+    model.image_encoder = EfficientNetLite(channels=image.channels, detail_channels=image.detail_channels)
+    architecture = architecture.model_copy(update={"image_encoder": image})
+    save_model(model, architecture, tmp_path / "lite", name="lite", version="1")
+    model, written = learn(tmp_path / "lite", tmp_path / "lite-2")
+    adapted = {
+        key.split(".weight.")[0] for key in trained_tensors(model) if key.startswith("image_encoder.") and "lora" in key
+    }
+    assert {".".join(name.split(".")[:4]) for name in adapted if "backbone" in name} == {
+        *(f"image_encoder.backbone.stages.{stage}" for stage in (3, 4))
+    }
+    assert len([name for name in adapted if name.startswith("image_encoder.laterals.")]) == 5
+    assert torch.allclose(logits(load_model(written.folder)[0]), logits(model), atol=2e-2)
+    assert (written.folder / ADAPTER).stat().st_size < MAX_BYTES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from tmca_core.phantom import PhantomFinding, make_phantom
+from tmca_core.phantom import PhantomFinding, RibFracture, make_phantom
 
 LEFT_LOWER = PhantomFinding("left", ("lower",), "consolidation")
 BOTH_LUNGS = (
@@ -134,3 +134,16 @@ def test_unknown_finding_is_refused(values: tuple[object, ...]) -> None:
 
 def test_zones_are_put_in_order() -> None:
     assert PhantomFinding("left", ("lower", "upper")).zones == ("upper", "lower")
+
+
+def test_a_broken_rib_shows_where_the_mask_says_and_nowhere_else():
+    whole = make_phantom(4, findings=())
+    broken = make_phantom(4, findings=(), fractures=(RibFracture("left", 6),))
+    change = np.abs(np.asarray(broken.scan.pixels, int) - np.asarray(whole.scan.pixels, int))
+    assert broken.mask.any()
+    assert change[broken.mask].mean() > 20
+    assert change[~broken.mask].mean() < 2
+    assert np.nonzero(broken.mask)[1].mean() > broken.mask.shape[1] / 2, "the patient's left is at the right"
+    assert broken.report_text == "Healing fracture of the left sixth rib."
+    with pytest.raises(ValueError, match="a rib 3 to 9"):
+        RibFracture("left", 12)

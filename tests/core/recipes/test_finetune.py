@@ -29,7 +29,7 @@ from tmca_core.recipes.finetune import (
     Paused,
     finetune,
 )
-from tmca_core.recipes.lessons import draw_lessons, take_snapshot
+from tmca_core.recipes.lessons import draw_lessons, read_snapshot, take_snapshot, write_snapshot
 from tmca_core.recipes.train import StepDone, TrainingStopped
 from tmca_core.report import parse_report
 
@@ -296,7 +296,7 @@ def test_stopping_keeps_the_best(config):
     assert (last.folder / "adapter.safetensors").exists()
 
 
-def test_a_rejected_sentence_is_answered_by_nothing():
+def test_a_rejected_sentence_is_answered_by_nothing(tmp_path):
     _, architecture = build_tmca_tiny()
     taken = take_cases(make_cases(2, rejected=("Nodule in the right apex.",)))
     snapshot = take_snapshot(
@@ -304,6 +304,8 @@ def test_a_rejected_sentence_is_answered_by_nothing():
     )
     rejected = [lesson for lesson in snapshot.train if lesson.kind == "rejected"]
     assert [lesson.sample.report for lesson in rejected] == [("Nodule in the right apex.",)]
+    write_snapshot(tmp_path / "snapshot", snapshot)
+    assert [x.kind for x in read_snapshot(tmp_path / "snapshot").train] == [x.kind for x in snapshot.train]
     assert not rejected[0].sample.mask.any()
     assert all(lesson.kind == "case" for lesson in snapshot.held_out)
 
