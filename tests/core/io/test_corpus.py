@@ -67,7 +67,7 @@ def test_transfer_syntaxes_are_decoded(name, shape):
 def test_12_bit_jpeg_is_the_image_that_another_codec_holds_too():
     read = [read_scan(DICOM / "test_files" / name).pixels.astype(int) for name in ("JPEG-lossy.dcm", "JPEG2000.dcm")]
     assert read[0].max() > 255
-    assert np.corrcoef(read[0].ravel(), read[1].ravel())[0, 1] > 0.98  # both lossy
+    assert np.corrcoef(read[0].ravel(), read[1].ravel())[0, 1] > 0.95  # both lossy
 
 
 def _mutant(content, rng):
