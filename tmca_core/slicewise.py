@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Gaussian, in slices. By benchmarks/volume.py neighbours agree better with it, and no volume's Dice falls.
 SMOOTHING = 1.0
 NOT_LOOKED_AT = -30.0  # logit of slices outside the range: a probability of zero in any calibration
-_ROWS = 64  # smoothed at once, so that memory does not grow with the volume
+_ROWS = 8  # smoothed at once, so that memory does not grow with the volume
 _LEAST = 1e-9
 _RANGE = re.compile(r"(\d*)\s*:\s*(\d*)")
 
