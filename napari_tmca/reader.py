@@ -28,4 +28,5 @@ def read(path: str | list[str]) -> list[LayerData] | list[tuple[None]]:
     What was cancelled gives no layer; where nothing else was asked for, the one answer that napari takes for that.
     """
     scans = [read_or_ask(Path(p)) for p in ([path] if isinstance(path, str) else path)]
-    return [scan_to_layer_data(scan) for scan in scans if scan is not None] or [(None,)]
+    layers: list[LayerData] = [scan_to_layer_data(scan) for scan in scans if scan is not None]
+    return layers or [(None,)]
