@@ -1,20 +1,29 @@
-"""Which of several scans in one file or folder: asked in a small dialog."""
+"""Reading off the GUI thread, with progress and Cancel; which of several scans is asked in a small dialog."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from tmca_core.errors import ChoiceError
-from tmca_core.io import read_scan
+from tmca_core.io import read_scan, read_scan_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
+    from tmca_core.io import FilesRead
     from tmca_core.study import Scan
+
+_QUICK_S = 0.3
+_LOOK_MS = 40
 
 
 def read_or_ask(path: Path) -> Scan | None:
-    """Read a scan; where it is one of several, ask which, and return None if the dialog is closed.
+    """Read a scan; where it is one of several, ask which; return None where a dialog is closed or cancelled.
+
+    In the thread of the windows the file is read in another one, and whoever waits sees progress and may cancel.
 
     Raises
     ------
@@ -27,7 +36,10 @@ def read_or_ask(path: Path) -> Scan | None:
     chosen: dict[str, int] = {}
     while True:
         try:
-            return read_scan(path, series=chosen.get("series"), frame=chosen.get("frame"))
+            series, frame = chosen.get("series"), chosen.get("frame")
+            if not _can_ask():
+                return read_scan(path, series=series, frame=frame)
+            return _Reading(path, read_scan_steps(path, series=series, frame=frame)).wait()
         except ChoiceError as error:
             if error.argument in chosen or not _can_ask():
                 raise
@@ -35,6 +47,71 @@ def read_or_ask(path: Path) -> Scan | None:
             if number is None:
                 return None
             chosen[error.argument] = number
+
+
+class _Reading:
+    """A scan that is read in a thread of its own while the window stays alive."""
+
+    def __init__(self, path: Path, steps: Generator[FilesRead, None, Scan]) -> None:
+        self._name, self._steps = path.name, steps
+        self._progress: FilesRead | None = None
+        self._is_cancelled = threading.Event()
+        self._result: Future[Scan] = Future()
+        # A decoder that hangs is ended after its limit; a window that is closed does not wait for that.
+        self._thread = threading.Thread(target=self._run, name="tmca-reading", daemon=True)
+
+    def wait(self) -> Scan | None:
+        """Return the scan, or None if it was cancelled.
+
+        Most files are read before a dialog would appear; until then nothing else of the window runs.
+        """
+        self._thread.start()
+        self._thread.join(_QUICK_S)
+        if not self._result.done() and not self._show_until_done():
+            return None
+        return self._result.result()
+
+    def _run(self) -> None:
+        try:
+            while not self._is_cancelled.is_set():
+                self._progress = next(self._steps)
+            self._steps.close()
+        except StopIteration as stop:
+            self._result.set_result(stop.value)
+        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+            self._result.set_exception(error)
+
+    def _show_until_done(self) -> bool:
+        """Show a dialog until the reading ends; tell whether it did, or was cancelled."""
+        from qtpy.QtCore import QEventLoop, Qt, QTimer
+        from qtpy.QtWidgets import QProgressDialog
+
+        dialog = QProgressDialog(f"Reading {self._name}", "Cancel", 0, 0)
+        dialog.setWindowTitle("Reading")
+        dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
+        dialog.setMinimumDuration(0)
+        dialog.setAutoReset(False)
+        loop, timer = QEventLoop(), QTimer()
+        dialog.canceled.connect(loop.quit)
+
+        def look() -> None:
+            if self._result.done():
+                loop.quit()
+            elif (step := self._progress) is not None:
+                dialog.setRange(0, step.total)
+                dialog.setValue(step.done)
+                dialog.setLabelText(f"Reading {self._name}: {step.what}, {step.done} of {step.total}")
+
+        timer.timeout.connect(look)
+        timer.start(_LOOK_MS)
+        dialog.show()
+        loop.exec()
+        timer.stop()
+        was_cancelled = dialog.wasCanceled() and not self._result.done()
+        dialog.hide()
+        dialog.deleteLater()
+        self._is_cancelled.set()
+        return not was_cancelled
 
 
 def _can_ask() -> bool:

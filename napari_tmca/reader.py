@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData] | list[tuple[None]]] | None:
     """Return the reader for files, and for folders in which DICOM files lie."""
     paths = [path] if isinstance(path, str) else path
     is_ours = all(holds_dicom(Path(p)) if Path(p).is_dir() else Path(p).is_file() for p in paths)
     return read if is_ours else None
 
 
-def read(path: str | list[str]) -> list[LayerData]:
-    """Read each file or folder as one image layer; which of several series is asked where there is somebody to ask."""
-    scans = (read_or_ask(Path(p)) for p in ([path] if isinstance(path, str) else path))
-    return [scan_to_layer_data(scan) for scan in scans if scan is not None]
+def read(path: str | list[str]) -> list[LayerData] | list[tuple[None]]:
+    """Read each file or folder as one image layer; which of several series is asked where there is somebody to ask.
+
+    What was cancelled gives no layer; where nothing else was asked for, the one answer that napari takes for that.
+    """
+    scans = [read_or_ask(Path(p)) for p in ([path] if isinstance(path, str) else path)]
+    layers: list[LayerData] = [scan_to_layer_data(scan) for scan in scans if scan is not None]
+    return layers or [(None,)]

@@ -22,6 +22,7 @@ from tmca_core.model.fold import fold_batch_norms
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.report import told_sentences, words_in
+from tmca_core.slicewise import NOT_LOOKED_AT, SMOOTHING, smooth_across
 from tmca_core.study import Provenance, Report, Scan, Segmentation, WordAttention
 
 if TYPE_CHECKING:
@@ -63,6 +64,50 @@ class _ImageOnly:
 
     logits: NDArray[np.float32]
     target_sums: list[torch.Tensor]
+
+
+@dataclass(eq=False)
+class _Parts:
+    """The answer so far, in arrays of the whole scan, so that memory holds every slice once.
+
+    ``logits`` and ``alone`` are (Z, Y, X); maps are per level (Z, h, w), made with the first answer.
+    """
+
+    wanted: range
+    logits: NDArray[np.float32]
+    alone: NDArray[np.float32] | None
+    attention: list[NDArray[np.float32]]
+    sentence_attention: list[list[NDArray[np.float32]]]
+    target_sums: list[list[torch.Tensor]]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], wanted: range, *, has_words: bool) -> _Parts:
+        """Return an answer without a slice, for a scan of (Z, Y, X)."""
+        logits, *alone = (np.full(shape, NOT_LOOKED_AT, dtype=np.float32) for _ in range(1 + has_words))
+        return cls(wanted, logits, alone[0] if alone else None, [], [], [])
+
+    def add_image_only(self, indices: range, parts: list[_ImageOnly]) -> None:
+        """Put in what slices show without words."""
+        assert self.alone is not None
+        for i, part in zip(indices, parts, strict=True):
+            self.alone[i] = part.logits[0]
+            self.target_sums.append(part.target_sums)
+
+    def add(self, indices: range, answers: list[_SliceAnswer]) -> None:
+        """Put in the answers of slices."""
+        if not self.attention:
+            self.attention = [self._maps_like(level) for level in answers[0].attention]
+            self.sentence_attention = [[self._maps_like(x) for x in levels] for levels in answers[0].sentence_attention]
+        for i, answer in zip(indices, answers, strict=True):
+            self.logits[i] = answer.logits[0]
+            for whole, level in zip(self.attention, answer.attention, strict=True):
+                whole[i] = level[0]
+            for wholes, levels in zip(self.sentence_attention, answer.sentence_attention, strict=True):
+                for whole, level in zip(wholes, levels, strict=True):
+                    whole[i] = level[0]
+
+    def _maps_like(self, level: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.zeros((len(self.logits), *level.shape[1:]), dtype=np.float32)
 
 
 class Predictor:
@@ -139,9 +184,16 @@ class Predictor:
         self._scan = scan
         self._features, self._image_only = {}, {}
 
-    def predict(self, report: Report | None, threshold: float | None = None) -> Segmentation:
+    def predict(
+        self,
+        report: Report | None,
+        threshold: float | None = None,
+        *,
+        slices: range | None = None,
+        smoothing: float = SMOOTHING,
+    ) -> Segmentation:
         """Segment the scan by a report; see `predict_steps`."""
-        steps = self.predict_steps(report, threshold)
+        steps = self.predict_steps(report, threshold, slices=slices, smoothing=smoothing)
         while True:
             try:
                 next(steps)
@@ -150,7 +202,12 @@ class Predictor:
                 return segmentation
 
     def predict_steps(
-        self, report: Report | None, threshold: float | None = None
+        self,
+        report: Report | None,
+        threshold: float | None = None,
+        *,
+        slices: range | None = None,
+        smoothing: float = SMOOTHING,
     ) -> Generator[SlicesDone, None, Segmentation]:
         """Segment the scan by a report, batch of slices by batch of slices.
 
@@ -160,6 +217,12 @@ class Predictor:
             ``None``, or a report without a sentence about the picture, segments by the image alone.
         threshold : float, optional
             Probability from which a pixel belongs to the mask; the model's own where not given.
+        slices : range, optional
+            Of a volume, the slices to look at, from 0 and one after the other; the others get a probability of 0. All
+            of them where not given.
+        smoothing : float
+            Gaussian across the slices of a volume whose spacing is known, in slices; 0 leaves each slice as the network
+            gave it. Pages or frames without spacing may have nothing to do with each other, and are never smoothed.
 
         Yields
         ------
@@ -173,7 +236,7 @@ class Predictor:
         Raises
         ------
         ValueError
-            If no scan is set, or the threshold is outside 0..1.
+            If no scan is set, the threshold is outside 0..1, or the slices are not those of the scan.
         CheckpointError
             If the network answers with numbers that are not finite.
 
@@ -188,22 +251,24 @@ class Predictor:
         with torch.inference_mode():
             embedding = self.model.encode_reports(self.model.tokenizer([sentences]).to(self.device))
         timings = {"report": time.perf_counter() - started, "image": 0.0}
-        slices = scan_slices(self._scan)
-        answers: list[_SliceAnswer] = []
-        image_only: list[_ImageOnly] = []
-        for first in range(0, len(slices), BATCH_SLICES):
-            indices = range(first, min(first + BATCH_SLICES, len(slices)))
+        stack = scan_slices(self._scan)
+        wanted = range(len(stack)) if slices is None else slices
+        if len(wanted) == 0 or wanted.step != 1 or not 0 <= wanted.start < wanted.stop <= len(stack):
+            raise ValueError(f"slices: expected some of 0..{len(stack) - 1}, one after the other, got {slices}")
+        parts = _Parts.empty((len(stack), *self._scan.shape[-2:]), wanted, has_words=bool(sentences))
+        for first in range(wanted.start, wanted.stop, BATCH_SLICES):
+            indices = range(first, min(first + BATCH_SLICES, wanted.stop))
             started = time.perf_counter()
-            features = self._features_of(indices, slices)
+            features = self._features_of(indices, stack)
             if sentences:
-                image_only += [self._image_only_of(i, features[i], len(slices)) for i in indices]
+                parts.add_image_only(indices, [self._image_only_of(i, features[i], len(wanted)) for i in indices])
             timings["image"] += time.perf_counter() - started
             started = time.perf_counter()
-            answers += [self._decode(features[i], embedding, num_used) for i in indices]
+            parts.add(indices, [self._decode(features[i], embedding, num_used) for i in indices])
             timings["report"] += time.perf_counter() - started
-            yield SlicesDone(indices.stop, len(slices))
-        distances = self._distances(image_only, embedding) if image_only else ()
-        return self._assemble(self._scan, report, answers, image_only, distances, threshold, timings)
+            yield SlicesDone(indices.stop - wanted.start, len(wanted))
+        distances = self._distances(parts.target_sums, embedding) if sentences else ()
+        return self._assemble(self._scan, report, parts, distances, threshold, timings, smoothing)
 
     def pooled_features(self) -> NDArray[np.float32]:
         """Return what the encoder sees in the scan, pooled to one vector of unit length: two coarsest levels, (C,).
@@ -306,11 +371,11 @@ class Predictor:
                 self._image_only[index] = known
         return known
 
-    def _distances(self, image_only: list[_ImageOnly], report: ReportEmbedding) -> tuple[float, ...]:
+    def _distances(self, target_sums: list[list[torch.Tensor]], report: ReportEmbedding) -> tuple[float, ...]:
         """Return D per level between a report and what all slices show without it."""
         with torch.inference_mode():
             z = self.model.text_vectors(masked_mean(report.tokens.float(), report.mask))
-            per_level = zip(*(part.target_sums for part in image_only), strict=True)
+            per_level = zip(*target_sums, strict=True)
             vectors = [normalize(torch.stack(parts).sum(0), dim=-1) for parts in per_level]
             return tuple(semantic_distances(v, z).item() for v in vectors)
 
@@ -340,32 +405,33 @@ class Predictor:
         self,
         scan: Scan,
         report: Report | None,
-        answers: list[_SliceAnswer],
-        image_only: list[_ImageOnly],
+        parts: _Parts,
         distances: tuple[float, ...],
         threshold: float | None,
         timings: dict[str, float],
+        smoothing: float,
     ) -> Segmentation:
-        volume = scan.ndim == 3
-
-        def join(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-            return np.concatenate(parts) if volume else parts[0][0]
-
-        num_levels = len(answers[0].attention)
-        size = self.preprocess.image_size
-        logits = join([answer.logits for answer in answers])
-        alone = join([part.logits for part in image_only]) if image_only else None
+        is_volume = scan.ndim == 3
+        wanted, size = parts.wanted, self.preprocess.image_size
+        logits, alone = parts.logits, parts.alone
         temperature, judge = self.info.calibration.temperature, self.info.calibration.agreement
-        evidence = agreement_evidence(distances, logits, alone, temperature=temperature) if alone is not None else ()
+        inside = slice(wanted.start, wanted.stop)
+        evidence: tuple[float, ...] = ()
+        if alone is not None:
+            evidence = agreement_evidence(distances, logits[inside], alone[inside], temperature=temperature)
+        is_smoothed = is_volume and scan.spacing_mm is not None and smoothing > 0 and len(wanted) > 1
+        if is_smoothed:
+            for values in (logits, alone):
+                if values is not None:
+                    smooth_across(values[inside], smoothing)
         agreement = judge.of(evidence) if judge is not None and len(evidence) == len(judge.weights) else None
         is_low = judge is not None and agreement is not None and agreement < judge.warning
         return Segmentation(
-            logits=logits,
+            logits=logits if is_volume else logits[0],
             threshold=self.info.threshold if threshold is None else threshold,
-            attention=tuple(join([a.attention[level] for a in answers]) for level in range(num_levels)),
+            attention=tuple(level if is_volume else level[0] for level in parts.attention),
             sentence_attention=tuple(
-                tuple(join([a.sentence_attention[i][level] for a in answers]) for level in range(num_levels))
-                for i in range(len(answers[0].sentence_attention))
+                tuple(level if is_volume else level[0] for level in levels) for levels in parts.sentence_attention
             ),
             report=report,
             provenance=Provenance(
@@ -377,8 +443,11 @@ class Predictor:
                 timings_s=timings,
                 network_shape=(size, size),
             ),
-            messages=_messages(scan, report, has_words=bool(image_only), low_agreement=agreement if is_low else None),
-            image_only_logits=alone,
+            messages=(
+                *_messages(scan, report, has_words=alone is not None, low_agreement=agreement if is_low else None),
+                *_slice_messages(wanted, len(logits), is_smoothed=is_smoothed),
+            ),
+            image_only_logits=alone if is_volume or alone is None else alone[0],
             distances=distances,
             evidence=evidence,
             agreement=agreement,
@@ -410,6 +479,12 @@ def _messages(scan: Scan, report: Report | None, *, has_words: bool, low_agreeme
     if float(scan.pixels.min()) == float(scan.pixels.max()):
         messages.append("The image is constant: there is nothing to see in it.")
     return tuple(dict.fromkeys(messages))
+
+
+def _slice_messages(wanted: range, count: int, *, is_smoothed: bool) -> tuple[str, ...]:
+    which = f"Slices {wanted.start + 1} to {wanted.stop} of {count} were segmented; the others are left empty."
+    smoothed = "Probabilities are smoothed across neighbouring slices."
+    return (which,) * (len(wanted) < count) + (smoothed,) * is_smoothed
 
 
 @cache

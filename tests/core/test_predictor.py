@@ -119,6 +119,36 @@ def test_a_volume_s_slices_are_answered_as_they_are_alone(predictor):
     assert not np.allclose(together[0], together[1])
 
 
+def test_slices_of_interest_are_answered_and_the_others_left_empty(predictor):
+    volume, report = Scan(picture((12, 40, 40))), parse_report(REPORT)
+    predictor.set_scan(volume)
+    whole, some = predictor.predict(report), predictor.predict(report, slices=range(2, 11))
+    np.testing.assert_allclose(some.logits[2:11], whole.logits[2:11], atol=1e-4)
+    np.testing.assert_allclose(some.attention[0][2:11], whole.attention[0][2:11], atol=1e-4)
+    outside = [0, 1, 11]
+    assert some.probability[outside].max() < 1e-9
+    assert not any(level[outside].any() for level in (*some.attention, *some.sentence_attention[0]))
+    assert some.image_only_mask[outside].max() == 0
+    assert "Slices 3 to 11 of 12 were segmented; the others are left empty." in some.messages
+    assert next(predictor.predict_steps(report, slices=range(2, 11))) == SlicesDone(BATCH_SLICES, 9)
+    with pytest.raises(ValueError, match=r"slices: expected some of 0\.\.11"):
+        predictor.predict(report, slices=range(5, 13))
+
+
+def test_volumes_with_spacing_are_smoothed_across_slices_and_stacks_without_are_not(predictor):
+    pixels, report = picture((6, 40, 40)), parse_report(REPORT)
+    predictor.set_scan(Scan(pixels))
+    raw = predictor.predict(report)
+    predictor.set_scan(Scan(pixels, spacing_mm=(5.0, 1.0, 1.0)))
+    np.testing.assert_array_equal(predictor.predict(report, smoothing=0).logits, raw.logits)
+    smooth = predictor.predict(report)
+    np.testing.assert_allclose(smooth.probability.mean(axis=0), raw.probability.mean(axis=0), atol=0.05)
+    assert np.abs(np.diff(smooth.probability, axis=0)).mean() < 0.7 * np.abs(np.diff(raw.probability, axis=0)).mean()
+    assert "smoothed across neighbouring slices" in smooth.messages[-1]
+    assert smooth.evidence == raw.evidence  # judged by what the network said
+    np.testing.assert_array_equal(predictor.predict(report).logits, smooth.logits)  # what is kept is not smoothed twice
+
+
 def test_polarity_and_range_of_the_values_do_not_matter_but_their_order_does(predictor):
     pixels = picture((64, 64)).astype(np.float32)
     answers = []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 
 import nibabel as nib
 import numpy as np
 import pydicom.data
 import pytest
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QInputDialog, QProgressDialog, QPushButton
 
 from napari_tmca.layers import SCAN_KEY
 from napari_tmca.reader import get_reader
-from tmca_core.errors import ChoiceError
+from tmca_core.errors import ChoiceError, TmcaError
 
 OBLIQUE = np.array([[-0.67, 0.2, 0.1, 30], [0.2, 0.88, -0.3, -20], [0.06, 0.3, 2.9, 10], [0, 0, 0, 1.0]])
 AFFINES = {
@@ -82,3 +85,66 @@ def test_without_a_window_the_choice_is_an_error(disc, monkeypatch):
     monkeypatch.setattr("napari_tmca.choose._can_ask", lambda: False)
     with pytest.raises(ChoiceError, match="expected one series, got 2"):
         get_reader(str(disc))(str(disc))
+
+
+@pytest.fixture
+def slow_series(tmp_path, monkeypatch):
+    """Make a series of twelve slices, each of which takes a while to be decoded."""
+    from tmca_core.io import dicom
+
+    folder = tmp_path / "series"
+    folder.mkdir()
+    dataset = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm"))
+    for z in range(12):
+        dataset.ImagePositionPatient = [0, 0, 2.0 * z]
+        dataset.SOPInstanceUID = f"1.2.3.{z + 1}"
+        dataset.save_as(folder / f"{z}.dcm")
+    decode, threads = dicom.decode, []
+
+    def slowly(name, dataset):
+        threads.append(threading.current_thread().name)
+        time.sleep(0.1)
+        return decode(name, dataset)
+
+    monkeypatch.setattr(dicom, "decode", slowly)
+    return folder, threads
+
+
+def test_a_series_is_read_off_the_gui_thread_with_progress(make_napari_viewer, slow_series, qapp):
+    folder, threads = slow_series
+    viewer = make_napari_viewer()
+    seen = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: seen.extend(d.labelText() for d in _dialogs(qapp)))
+    timer.start(20)
+    (layer,) = viewer.open(folder, plugin="napari-tmca")
+    timer.stop()
+    assert layer.data.shape == (12, 128, 128)
+    assert set(threads) == {"tmca-reading"}
+    assert any("series: reading slices, 6 of 12" in text for text in seen)  # the window was alive all the while
+    qapp.processEvents()
+    assert not _dialogs(qapp)
+
+
+def test_a_reading_can_be_cancelled(make_napari_viewer, slow_series, qapp):
+    folder, threads = slow_series
+    viewer = make_napari_viewer()
+    timer = QTimer()
+    timer.timeout.connect(lambda: [d.findChild(QPushButton).click() for d in _dialogs(qapp)])
+    timer.start(500)
+    assert viewer.open(folder, plugin="napari-tmca") == []
+    timer.stop()
+    time.sleep(0.3)
+    assert len(threads) < 12
+    assert not viewer.layers
+
+
+def test_an_error_of_the_reading_thread_is_raised_in_the_window_s(make_napari_viewer, slow_series):
+    folder, _ = slow_series
+    (folder / "5.dcm").unlink()
+    with pytest.raises(TmcaError, match="uneven slices"):
+        make_napari_viewer().open(folder, plugin="napari-tmca")
+
+
+def _dialogs(qapp):
+    return [widget for widget in qapp.topLevelWidgets() if isinstance(widget, QProgressDialog) and widget.isVisible()]

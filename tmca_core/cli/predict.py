@@ -29,6 +29,9 @@ def predict(
     frame: Annotated[
         int | None, typer.Option("--frame", min=1, help="Which frame, volume or page, where the file holds several.")
     ] = None,
+    slices: Annotated[
+        str | None, typer.Option("--slices", help="Of a volume, the slices to look at, such as 10:40; all by default.")
+    ] = None,
     model: ModelOption = "default",
     device: DeviceOption = Device.AUTO,
     threshold: Annotated[
@@ -51,11 +54,13 @@ def predict(
     from tmca_core.io import read_scan
     from tmca_core.io.formats import parse_formats
     from tmca_core.report import parse_report, read_report
+    from tmca_core.slicewise import parse_range
 
     text = read_report(report_file) if report_file is not None else report
     parsed = None if text is None else parse_report(text)
     asked = parse_formats(formats or ())
     image = read_scan(scan, series=series, frame=frame)
+    wanted = None if slices is None else parse_range(slices, image.shape[0] if image.ndim == 3 else 1)
     _print_request(scan, image, parsed)
 
     from tmca_core.predictor import Predictor, SlicesDone
@@ -63,7 +68,9 @@ def predict(
 
     predictor = Predictor.load(model, device.value)
     with ProgressLine() as line:
-        for event in predict_to_folder(predictor, image, parsed, out, threshold=threshold, formats=asked):
+        for event in predict_to_folder(
+            predictor, image, parsed, out, threshold=threshold, formats=asked, slices=wanted
+        ):
             if isinstance(event, SlicesDone):
                 line.show_count("slice", event.done, event.total)
             elif isinstance(event, PredictionWritten):

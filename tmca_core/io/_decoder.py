@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import JPEGExtended12Bit, JPEGLossless
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io._dicom_header import transfer_syntax
@@ -201,6 +202,8 @@ def _request(dataset: Dataset, plugin: str, size: int) -> tuple[dict[str, Any], 
     frame = math.prod(shape) * max(1, options["bits_allocated"] // 8)
     memory = _MEMORY + _FRAME_COPIES * frame + 2 * size
     syntax = str(transfer_syntax(dataset))
+    if plugin == "gdcm" and syntax == JPEGExtended12Bit:
+        syntax = str(JPEGLossless)  # pydicom refuses 12 bits by name; gdcm's codec takes the process from the stream
     return {"syntax": syntax, "plugin": plugin, "options": options, "memory": memory, "size": size}, shape
 
 

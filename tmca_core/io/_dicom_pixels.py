@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+)
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io._decoder import decode_frames
@@ -22,8 +29,14 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
 
-# Decoders by name: another program may have installed gdcm, which ends the whole process on some damaged files.
-_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+# Decoders by name, not whichever is installed. gdcm ends its process on some damaged files, which the child process is
+# there for; it is asked only for what no other decodes.
+_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow", "gdcm")
+_MISSING = {
+    **dict.fromkeys((JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), "python-gdcm"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg-openjpeg"),
+}
 _REVERSED = "The table for display (VOI LUT) runs from bright to dark: the polarity is reversed."
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
@@ -143,17 +156,21 @@ def _plugin(name: str, dataset: Dataset) -> str:
         raise _no_decoder(name, dataset) from error
     if not decoder.is_encapsulated:
         return ""
-    plugin = next((plugin for plugin in _PLUGINS if plugin in decoder.available_plugins), None)
+    available = set(decoder.available_plugins)
+    if transfer_syntax(dataset) == JPEGExtended12Bit and dataset.get("BitsStored") != 8:
+        available &= {"gdcm"}  # Pillow's codec is one of 8 bits
+    plugin = next((plugin for plugin in _PLUGINS if plugin in available), None)
     if plugin is None:
         raise _no_decoder(name, dataset)
     return plugin
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
-    bits = dataset.get("BitsStored")
+    bits, package = dataset.get("BitsStored"), _MISSING.get(transfer_syntax(dataset))
+    hint = f"Install it with: pip install {package}. Or convert the file" if package else "Convert the file"
     return StudyReadError(
         f"{name}: no decoder for its compression, {transfer_syntax(dataset).name} with {bits} bits.",
-        hint="Convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg or pyjpegls.",
+        hint=f"{hint} to Explicit VR Little Endian.",
     )
 
 

@@ -11,14 +11,16 @@ import numpy as np
 
 from tmca_core.errors import ChoiceError, StudyReadError
 from tmca_core.io._dicom_header import holds_an_image, read_dataset
+from tmca_core.io._steps import FilesRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
     from pydicom import Dataset
 
     _Cosines = NDArray[np.float64]
+    Found = tuple[list["Series"], tuple[str, ...]]
 
 Slices = dict[Path, "Dataset"]
 _MOST_FILES = 20_000
@@ -78,8 +80,8 @@ class Series:
         return next(iter(self.slices.values()))
 
 
-def find_series(folder: Path) -> tuple[list[Series], tuple[str, ...]]:
-    """Return the series in a folder, and notes on what was left out.
+def find_series(folder: Path) -> Generator[FilesRead, None, Found]:
+    """Return the series in a folder, and notes on what was left out, in steps of one file.
 
     Those that a DICOMDIR in it lists; else those of the files directly in it; else those in folders below.
 
@@ -91,13 +93,13 @@ def find_series(folder: Path) -> tuple[list[Series], tuple[str, ...]]:
     """
     index = next((path for path in sorted(folder.iterdir()) if path.name.upper() == "DICOMDIR"), None)
     if index is not None and is_dicom(index):
-        return listed_series(index)
+        return (yield from listed_series(index))
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    slices = _headers(files)
+    slices = yield from _headers(files)
     where = ""
     if not slices:
         files = _files_below(folder)
-        slices = _headers(files)
+        slices = yield from _headers(files)
         where = " and its subfolders"
     if not slices:
         raise StudyReadError(
@@ -108,8 +110,8 @@ def find_series(folder: Path) -> tuple[list[Series], tuple[str, ...]]:
     return _sorted(slices), (f"{left_out} other files in the folder{where} are left out.",) * bool(left_out)
 
 
-def listed_series(index: Path) -> tuple[list[Series], tuple[str, ...]]:
-    """Return the series that a DICOMDIR lists, and notes on what was left out.
+def listed_series(index: Path) -> Generator[FilesRead, None, Found]:
+    """Return the series that a DICOMDIR lists, and notes on what was left out, in steps of one file.
 
     A name in it that leads out of its folder is ignored.
 
@@ -129,7 +131,7 @@ def listed_series(index: Path) -> tuple[list[Series], tuple[str, ...]]:
     present = [path for path in inside if path.is_file()]
     notes = ("The DICOMDIR refers to files outside the folder: ignored.",) * (len(inside) < len(names))
     notes += (f"{len(inside) - len(present)} of {len(names)} listed files are missing.",) * (len(present) < len(inside))
-    slices = _headers(present)
+    slices = yield from _headers(present)
     if not slices:
         why = "refers to files outside the folder" if not inside else "lists images that are not there"
         raise StudyReadError(f"{index.name}: the DICOMDIR {why}.", hint="Copy the whole disc, with its folders.")
@@ -185,9 +187,15 @@ def holds_dicom(folder: Path) -> bool:
     return False
 
 
-def _headers(files: Iterable[Path]) -> Slices:
-    headers = {path: read_dataset(path, is_header_only=True) for path in files if path.is_file() and is_dicom(path)}
-    return {path: header for path, header in headers.items() if holds_an_image(header)}
+def _headers(files: Sequence[Path]) -> Generator[FilesRead, None, Slices]:
+    headers: Slices = {}
+    for done, path in enumerate(files, 1):
+        if path.is_file() and is_dicom(path):
+            header = read_dataset(path, is_header_only=True)
+            if holds_an_image(header):
+                headers[path] = header
+        yield FilesRead("looking through files", done, len(files))
+    return headers
 
 
 def _files_below(folder: Path) -> list[Path]:

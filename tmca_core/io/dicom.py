@@ -19,11 +19,12 @@ from tmca_core.io._dicom_pixels import Frames, bright_is_dense, decode, function
 from tmca_core.io._dicom_series import Series, choose, find_series, listed_series
 from tmca_core.io._dicom_stack import Plane, read_plane, stack
 from tmca_core.io._dicom_view import plan_projection, plan_slice
+from tmca_core.io._steps import FilesRead
 from tmca_core.io._values import usable
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def read_dicom(path: Path, series: int | str | None = None, frame: int | None = None) -> Scan:
-    """Read a DICOM file: one frame as an image, several as a volume; or the images that a DICOMDIR lists.
+def read_dicom(
+    path: Path, series: int | str | None = None, frame: int | None = None
+) -> Generator[FilesRead, None, Scan]:
+    """Read a DICOM file: one frame as an image, several as a volume; or, file by file, those that a DICOMDIR lists.
 
     An image with a place in space, or a frontal radiograph that states its orientation, is turned so that the patient's
     right is at the left. Frames with positions are put in order and turned to the reading directions. Without positions
@@ -60,7 +63,8 @@ def read_dicom(path: Path, series: int | str | None = None, frame: int | None = 
     try:
         dataset = read_dataset(path)
         if is_directory(dataset):
-            return _read_series(path, *listed_series(path), series, frame)
+            every, notes = yield from listed_series(path)
+            return (yield from _read_series(path, every, notes, series, frame))
         check_image(path.name, dataset)
         count = frame_count(path.name, dataset)
         if frame is not None and not 1 <= frame <= count:
@@ -78,8 +82,10 @@ def read_dicom(path: Path, series: int | str | None = None, frame: int | None = 
         raise undecodable(path.name) from error
 
 
-def read_dicom_folder(folder: Path, series: int | str | None = None, frame: int | None = None) -> Scan:
-    """Read the slices of one series in a folder as a volume; other files are left out, and counted.
+def read_dicom_folder(
+    folder: Path, series: int | str | None = None, frame: int | None = None
+) -> Generator[FilesRead, None, Scan]:
+    """Read the slices of one series in a folder as a volume, file by file; others are left out, and counted.
 
     Parameters
     ----------
@@ -101,7 +107,8 @@ def read_dicom_folder(folder: Path, series: int | str | None = None, frame: int 
 
     """
     try:
-        return _read_series(folder, *find_series(folder), series, frame)
+        every, notes = yield from find_series(folder)
+        return (yield from _read_series(folder, every, notes, series, frame))
     except TmcaError:
         raise
     except OSError as error:
@@ -114,13 +121,13 @@ def read_dicom_folder(folder: Path, series: int | str | None = None, frame: int 
 
 def _read_series(
     source: Path, every: list[Series], notes: tuple[str, ...], wanted: int | str | None, frame: int | None
-) -> Scan:
+) -> Generator[FilesRead, None, Scan]:
     """Read the series wanted; ``source`` is the folder or DICOMDIR."""
     slices = choose(source.name, every, wanted).slices
     if len(every) > 1:
         notes += (f"One of {len(every)} series is read.",)
     if len(slices) == 1:
-        scan = read_dicom(next(iter(slices)), frame=frame)
+        scan = yield from read_dicom(next(iter(slices)), frame=frame)
         return replace(scan, notes=notes + scan.notes)
     if frame is not None:
         raise StudyReadError(
@@ -128,7 +135,7 @@ def _read_series(
             hint="Leave frame out, or choose one file.",
         )
     order, affine = stack(source.name, [_plane_of(path, header) for path, header in slices.items()])
-    frames = _decode_slices(source, [list(slices)[i] for i in order])
+    frames = yield from _decode_slices(source, [list(slices)[i] for i in order])
     scan = _volume(source, frames, affine, _modality(next(iter(slices.values()))))
     return replace(scan, notes=notes + scan.notes)
 
@@ -227,10 +234,10 @@ def _plane_of(path: Path, header: Dataset) -> Plane:
     return plane
 
 
-def _decode_slices(folder: Path, paths: Sequence[Path]) -> Frames:
+def _decode_slices(folder: Path, paths: Sequence[Path]) -> Generator[FilesRead, None, Frames]:
     """Decode the slices in order and join them."""
-    frames = []
-    for path in paths:
+    frames: list[Frames] = []
+    for done, path in enumerate(paths, 1):
         dataset = read_dataset(path)
         check_image(path.name, dataset)
         frames.append(decode(path.name, dataset))
@@ -243,4 +250,5 @@ def _decode_slices(folder: Path, paths: Sequence[Path]) -> Frames:
                 f"{folder.name}: expected slices of one size and kind, got {paths[0].name} and {path.name}.",
                 hint="Choose a folder with one series.",
             )
+        yield FilesRead("reading slices", done, len(paths))
     return join(frames)

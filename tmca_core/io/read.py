@@ -10,6 +10,7 @@ import numpy as np
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io._files import Kind, sniff
+from tmca_core.io._steps import FilesRead, finished
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import read_nifti
@@ -18,6 +19,8 @@ from tmca_core.io.raster import read_raster
 from tmca_core.io.tiff import read_tiff
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from tmca_core.study import Scan
@@ -52,15 +55,25 @@ def read_scan(path: Path | str, *, series: int | str | None = None, frame: int |
         If its affine or its slice positions describe no real grid.
 
     """
+    return finished(read_scan_steps(path, series=series, frame=frame))
+
+
+def read_scan_steps(
+    path: Path | str, *, series: int | str | None = None, frame: int | None = None
+) -> Generator[FilesRead, None, Scan]:
+    """Read as `read_scan` does, in steps of one file of a series; closing the generator cancels."""
     path = Path(path)
     if path.is_dir():
-        return read_dicom_folder(path, series, frame)
+        return (yield from read_dicom_folder(path, series, frame))
     kind, notes = sniff(path)
     if series is not None and kind != Kind.DICOM:
         raise StudyReadError(
             f"{path.name}: a series was asked for, and {kind} holds none.", hint="Leave series out, or choose a folder."
         )
-    scan = read_dicom(path, series, frame) if kind == Kind.DICOM else _read_file(path, kind, frame)
+    if kind == Kind.DICOM:
+        scan = yield from read_dicom(path, series, frame)
+    else:
+        scan = _read_file(path, kind, frame)
     return replace(scan, notes=notes + scan.notes) if notes else scan
 
 

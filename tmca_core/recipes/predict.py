@@ -81,6 +81,7 @@ def predict_to_folder(
     *,
     threshold: float | None = None,
     formats: Sequence[MaskFormat] = (),
+    slices: range | None = None,
 ) -> Iterator[SlicesDone | FileDone | PredictionWritten]:
     """Segment a scan and write mask, probability, attention of each level, overlay and ``result.json``.
 
@@ -101,6 +102,8 @@ def predict_to_folder(
         Probability from which a pixel belongs to the mask; the model's own by default.
     formats : sequence of MaskFormat
         Further files to write of the same mask. Whether the scan allows them is checked before anything is computed.
+    slices : range, optional
+        Of a volume, the slices to look at, from 0; the others stay empty.
 
     Yields
     ------
@@ -123,7 +126,7 @@ def predict_to_folder(
         check_format(mask_format, scan)
     with _staged(folder) as stage:
         predictor.set_scan(scan)
-        segmentation = yield from predictor.predict_steps(report, threshold)
+        segmentation = yield from predictor.predict_steps(report, threshold, slices=slices)
         result = describe_result(scan, segmentation)
         writers = _writers(scan, segmentation) | _format_writers(scan, segmentation, formats)
         for done, (name, write) in enumerate(writers.items(), 1):

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -151,3 +152,17 @@ def test_help_names_every_command_and_loads_no_torch():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert all(command in said for command in ("predict", "evaluate", "train", "models", "doctor", "phantom"))
     assert said.strip().endswith("False")
+
+
+def test_slices_of_interest_are_chosen_by_a_range(tmca, model, tmp_path):
+    volume = np.random.default_rng(0).integers(0, 999, (20, 24, 6)).astype(np.int16)
+    nib.save(nib.Nifti1Image(volume, np.diag([1.0, 1.0, 4.0, 1.0])), tmp_path / "scan.nii.gz")
+    arguments = ("predict", tmp_path / "scan.nii.gz", "--no-report", "--out", tmp_path / "out", "--model", model)
+    code, out, err = tmca(*arguments, "--slices", "2:3")
+    assert (code, err) == (0, "")
+    assert "Slices 2 to 3 of 6 were segmented; the others are left empty." in out
+    probability = nib.load(tmp_path / "out" / "probability.nii.gz").get_fdata().max(axis=(0, 1))
+    assert (probability > 1e-6).tolist() == [False, True, True, False, False, False]
+    code, _, err = tmca(*arguments, "--slices", "5:9")
+    assert code != 0
+    assert "expected a range such as 10:40 within 1:6, got '5:9'" in err

@@ -45,7 +45,7 @@ class RuleSegmenter:
                 return stop.value
 
     def predict_steps(
-        self, report: Report | None, threshold: float | None = None
+        self, report: Report | None, threshold: float | None = None, *, slices: range | None = None
     ) -> Generator[str, None, Segmentation]:
         self.reports.append(report)
         yield "slice done"
