@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.uid import (
+    HTJ2K,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io._decoder import decode_frames
@@ -22,8 +33,15 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
 
-# Decoders by name: another program may have installed gdcm, which ends the whole process on some damaged files.
-_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow")
+# Decoders by name, the first that is installed. gdcm comes last: on some damaged files it ends its process.
+_PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow", "gdcm")
+_PACKAGES = {
+    JPEGLossless: "python-gdcm",
+    JPEGLosslessSV1: "python-gdcm",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    **dict.fromkeys((*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg-openjpeg"),
+}
 _REVERSED = "The table for display (VOI LUT) runs from bright to dark: the polarity is reversed."
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
@@ -144,16 +162,18 @@ def _plugin(name: str, dataset: Dataset) -> str:
     if not decoder.is_encapsulated:
         return ""
     plugin = next((plugin for plugin in _PLUGINS if plugin in decoder.available_plugins), None)
-    if plugin is None:
+    is_12_bit = JPEGExtended12Bit == decoder.UID and dataset.get("BitsStored") != 8  # which pydicom's plugins refuse
+    if plugin is None or is_12_bit:
         raise _no_decoder(name, dataset)
     return plugin
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
-    bits = dataset.get("BitsStored")
+    bits, syntax = dataset.get("BitsStored"), transfer_syntax(dataset)
+    package = _PACKAGES.get(syntax)
     return StudyReadError(
-        f"{name}: no decoder for its compression, {transfer_syntax(dataset).name} with {bits} bits.",
-        hint="Convert it to Explicit VR Little Endian, or install pylibjpeg-openjpeg or pyjpegls.",
+        f"{name}: no decoder for its compression, {syntax.name} with {bits} bits.",
+        hint="Convert it to Explicit VR Little Endian" + (f", or install {package}." if package else "."),
     )
 
 

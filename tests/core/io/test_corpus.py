@@ -64,7 +64,7 @@ def test_transfer_syntaxes_are_decoded(name, shape):
 
 
 def test_12_bit_jpeg_is_refused_by_name():
-    with pytest.raises(StudyReadError, match=r"JPEG-lossy.dcm: its compressed pixels \(JPEG Extended"):
+    with pytest.raises(StudyReadError, match=r"JPEG-lossy.dcm: no decoder .* JPEG Extended .* with 12 bits"):
         read_scan(DICOM / "test_files" / "JPEG-lossy.dcm")
 
 

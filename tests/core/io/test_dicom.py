@@ -6,17 +6,22 @@ import contextlib
 import io
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom.data
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     MPEG2MPML,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
@@ -272,8 +277,55 @@ def test_jpeg_is_decoded(make_dicom, tmp_path):
     np.testing.assert_allclose(read_scan(path).pixels.astype(int), smooth, atol=4)
 
 
-def test_gdcm_is_never_asked():
-    assert "gdcm" not in pixels_module._PLUGINS
+def test_gdcm_is_asked_last():
+    assert pixels_module._PLUGINS[-1] == "gdcm"
+
+
+def _jpeg_lossless(dataset, syntax, tmp_path):
+    """Return a file with the dataset's pixels, encoded by gdcm."""
+    source, target = tmp_path / "source.dcm", tmp_path / "lossless.dcm"
+    dataset.save_as(source, enforce_file_format=True)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str.__str__(syntax))))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(target))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert dcmread(target).file_meta.TransferSyntaxUID == syntax
+    return target
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1])
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "examples_rgb_color.dcm"])
+def test_jpeg_lossless_gives_every_voxel(tmp_path, syntax, name):
+    dataset = dcmread(get_testdata_file(name, download=False))
+    path = _jpeg_lossless(dataset, syntax, tmp_path)
+    np.testing.assert_array_equal(read_scan(path).pixels, read_scan(tmp_path / "source.dcm").pixels)
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9])
+def test_a_cut_jpeg_lossless_is_refused(tmp_path, cut):
+    path = _jpeg_lossless(dcmread(get_testdata_file("CT_small.dcm", download=False)), JPEGLosslessSV1, tmp_path)
+    dataset = dcmread(path)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * cut)]])
+    dataset.save_as(path)
+    with pytest.raises(StudyReadError, match=r"lossless.dcm: "):
+        read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "package"), [(JPEGLossless, "python-gdcm"), (JPEG2000Lossless, "pylibjpeg-openjpeg")]
+)
+def test_a_missing_decoder_is_named(make_dicom, tmp_path, monkeypatch, syntax, package):
+    monkeypatch.setattr(pixels_module, "_PLUGINS", ())
+    path = _encapsulated(make_dicom(STORED), [b"\xff\xd8 nothing"], tmp_path, syntax)
+    with pytest.raises(StudyReadError, match=f"no decoder for its compression, .*, or install {package}\\."):
+        read_scan(path)
 
 
 @pytest.mark.parametrize(("syntax", "name"), [(MPEG2MPML, "MPEG2 Main Profile"), (JPEGLSLossless, "JPEG-LS Lossless")])
