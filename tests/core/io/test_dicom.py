@@ -252,7 +252,7 @@ def test_an_index_beyond_the_palette_is_refused(make_dicom, tmp_path):
 
 @pytest.mark.parametrize("photometric", ["CMYK", "HSV", "ARGB"])
 def test_colours_that_are_no_rgb_are_refused(save_dicom, photometric):
-    with pytest.raises(StudyReadError, match=f"expected grey or RGB, got {photometric}|cannot be decoded"):
+    with pytest.raises(StudyReadError, match=f"expected grey or RGB, got '{photometric}'|cannot be decoded"):
         read_scan(save_dicom(np.zeros((6, 8, 3), np.uint8), PhotometricInterpretation=photometric))
 
 
@@ -486,3 +486,15 @@ def test_bytes_changed_at_random_give_an_image_or_a_sentence(save_dicom, rng):
         path.write_bytes(changed)
         with contextlib.suppress(StudyReadError):
             assert np.isfinite(read_scan(path).pixels).all()
+
+
+def test_a_damaged_class_is_not_quoted(make_dicom, tmp_path):
+    """Its length may reach over what follows in the header."""
+    dataset = make_dicom(STORED)
+    del dataset.PixelData, dataset.Rows
+    dataset.SOPClassUID = "1.2.3.4"
+    path = _saved(dataset, tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"UI\x08\x001.2.3.4", b"UI\x08\x001.2\n3.4"))
+    with pytest.raises(StudyReadError, match=r"a DICOM object without an image\.") as raised:
+        read_scan(path)
+    assert "\n" not in raised.value.message
