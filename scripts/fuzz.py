@@ -204,7 +204,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("fuzz_out"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    state_file = arguments.out / "state.json"
+    state_file, unfinished = arguments.out / "state.json", arguments.out / "state.json.part"
     state = {"next": 0, "read": 0, "refused": 0, "failures": []}
     with contextlib.suppress(FileNotFoundError):
         state = json.loads(state_file.read_text(encoding="utf-8"))
@@ -216,7 +216,8 @@ def main() -> int:
         faulthandler.dump_traceback_later(2 * LIMIT_S, exit=True)
         fuzzer.try_one(number)
         number += 1
-        state_file.write_text(json.dumps({"next": number, **vars(fuzzer.tally)}), encoding="utf-8")
+        unfinished.write_text(json.dumps({"next": number, **vars(fuzzer.tally)}), encoding="utf-8")
+        unfinished.replace(state_file)  # whole, whenever the run is stopped
     faulthandler.cancel_dump_traceback_later()
     tally = fuzzer.tally
     lines = [f"{number} mutants: {tally.read} read, {tally.refused} refused in words, {len(tally.failures)} failed"]
