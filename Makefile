@@ -1,7 +1,7 @@
 # make demo    segment the digital phantom with its report, in a real napari window
 # make test    run the tests, under a virtual screen
 # make screenshots   make the pictures of docs/ again
-# make fuzz    read 20,000 damaged files: each is an image or one sentence
+# make fuzz    read 20,000 damaged files: each is an image or one sentence; goes on where it stopped (SECONDS=360: a part)
 # make check   lint, types, import order, manifest
 # make benchmark DATA=FOLDER   peers, speed, a short evaluation; then the tables of docs/benchmark.md from all that is stored
 
@@ -31,7 +31,7 @@ test: setup
 	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
 
 fuzz: setup
-	TMCA_MUTANTS=$(MUTANTS) $(PYTHON) -m pytest tests/core/io/test_corpus.py -k mutants -o timeout=0
+	$(PYTHON) scripts/fuzz.py --mutants $(MUTANTS) $(if $(SECONDS),--seconds $(SECONDS))
 
 check: setup
 	$(PYTHON) -m ruff check .

@@ -138,7 +138,7 @@ def _sop_class(dataset: Dataset) -> str:
 
 def _no_pixels(name: str, dataset: Dataset, sop_class: str) -> StudyReadError:
     """Tell a file cut off before its pixels from one that never had any."""
-    kind = UID(sop_class).name
+    kind = uid_name(sop_class)
     if "Rows" in dataset or kind.endswith("Image Storage"):
         return StudyReadError(
             f"{name}: the file is incomplete: its header describes an image, and the pixels are missing.",
@@ -146,6 +146,11 @@ def _no_pixels(name: str, dataset: Dataset, sop_class: str) -> StudyReadError:
         )
     what = f"a DICOM object without an image ({kind})" if kind else "a DICOM object without an image"
     return StudyReadError(f"{name}: {what}.", hint="Choose an image of the study.")
+
+
+def uid_name(uid: str) -> str:
+    """Return what a UID stands for, itself if unknown, "" for what is none: a damaged header's bytes are not quoted."""
+    return UID(uid).name if UID(uid).is_valid else ""
 
 
 def _positive_integer(name: str, dataset: Dataset, keyword: str) -> int:

@@ -6,19 +6,24 @@ import warnings
 from contextlib import contextmanager
 from importlib import metadata
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmca_core.atomic import atomic_write
 from tmca_core.errors import StudyWriteError, TmcaError
+from tmca_core.io._dicom_source import source_images
+from tmca_core.io.write import check_shape, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from tmca_core.io._dicom_source import SourceImages
     from tmca_core.io.terms import Code
-    from tmca_core.study import Provenance
+    from tmca_core.study import Provenance, Scan
 
 MANUFACTURER, PRODUCT = "napari-tmca developers", "napari-tmca"
 NOTICE = "Research use only. Not for diagnosis."
@@ -80,3 +85,20 @@ def check_suffix(path: Path, suffix: str = ".dcm") -> None:
         raise StudyWriteError(
             f"{path.name}: expected a name ending in {suffix}.", hint=f"Choose a name ending in {suffix}."
         )
+
+
+def checked_arguments(
+    path: Path | str, mask: NDArray[np.generic], scan: Scan
+) -> tuple[Path, NDArray[np.integer[Any]], SourceImages]:
+    """Return the path, the mask as labels and the scan's files, if an object of the mask can refer to them.
+
+    Raises
+    ------
+    GeometryError, StudyWriteError, ValueError
+        As for `tmca_core.io.dicom_seg.write_dicom_seg`.
+
+    """
+    path = Path(path)
+    check_suffix(path)
+    check_shape(path, mask.shape, scan)
+    return path, labels_of(mask), source_images(path.name, scan)

@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io._decoder import decode_frames
-from tmca_core.io._dicom_header import frame_count, transfer_syntax, undecodable
+from tmca_core.io._dicom_header import frame_count, transfer_syntax, uid_name, undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,10 +80,14 @@ def decode(name: str, dataset: Dataset) -> Frames:
         return Frames(_palette_colours(name, dataset, stored), None, True, False, ("Palette colours are read as RGB.",))
     if stored.ndim == 4:
         if photometric != "RGB" or stored.shape[-1] != 3:
-            raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
+            raise StudyReadError(
+                f"{name}: expected grey or RGB, got {photometric[:20]!r}.", hint="Export it as RGB or grey."
+            )
         return Frames(stored, None, True, False)
     if photometric not in _GREY:
-        raise StudyReadError(f"{name}: expected grey or RGB, got {photometric}.", hint="Export it as RGB or grey.")
+        raise StudyReadError(
+            f"{name}: expected grey or RGB, got {photometric[:20]!r}.", hint="Export it as RGB or grey."
+        )
     values, notes = _modality_values(name, dataset, stored)
     is_descending, voi_notes = _display_table(dataset)
     is_inverted = (photometric == "MONOCHROME1") != is_descending
@@ -166,10 +170,11 @@ def _plugin(name: str, dataset: Dataset) -> str:
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:
-    bits, package = dataset.get("BitsStored"), _MISSING.get(transfer_syntax(dataset))
+    bits, syntax = dataset.get("BitsStored"), transfer_syntax(dataset)
+    package = _MISSING.get(syntax)
     hint = f"Install it with: pip install {package}. Or convert the file" if package else "Convert the file"
     return StudyReadError(
-        f"{name}: no decoder for its compression, {transfer_syntax(dataset).name} with {bits} bits.",
+        f"{name}: no decoder for its compression, {uid_name(syntax) or 'an unknown one'} with {bits} bits.",
         hint=f"{hint} to Explicit VR Little Endian.",
     )
 

@@ -6,7 +6,6 @@ both together. highdicom is imported when it is needed, for it takes half a seco
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,18 +16,18 @@ from tmca_core.io._dicom_out import (
     PRODUCT,
     SERIES_NUMBERS,
     algorithm_type,
-    check_suffix,
+    checked_arguments,
     coded,
     made_from_source,
     save_dicom,
     software_version,
 )
-from tmca_core.io._dicom_source import source_images
 from tmca_core.io.terms import names_of_labels, term_of
-from tmca_core.io.write import check_shape, labels_of
+from tmca_core.io.write import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -90,11 +89,7 @@ def write_dicom_seg(
         If mask or probability hold other values, or "fractional" comes without a probability.
 
     """
-    path = Path(path)
-    check_suffix(path)
-    check_shape(path, mask.shape, scan)
-    labels = labels_of(mask)
-    source = source_images(path.name, scan)
+    path, labels, source = checked_arguments(path, mask, scan)
     present = [int(label) for label in np.unique(labels) if label] or [1]
     notes = source.notes
     if kind == "fractional":

@@ -7,7 +7,6 @@ highdicom is imported when it is needed, for it takes half a second.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,18 +18,17 @@ from tmca_core.io._dicom_out import (
     PRODUCT,
     SERIES_NUMBERS,
     algorithm_type,
-    check_suffix,
+    checked_arguments,
     coded,
     made_from_source,
     save_dicom,
     software_version,
 )
-from tmca_core.io._dicom_source import source_images
 from tmca_core.io.terms import Code, Term, names_of_labels, term_of
-from tmca_core.io.write import check_shape, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -76,11 +74,7 @@ def write_dicom_sr(
         As for `write_dicom_seg`.
 
     """
-    path = Path(path)
-    check_suffix(path)
-    check_shape(path, mask.shape, scan)
-    labels = labels_of(mask)
-    source = source_images(path.name, scan)
+    path, labels, source = checked_arguments(path, mask, scan)
     notes = source.notes
     if scan.spacing_mm is None:
         notes += ("The spacing is unknown: sizes are in pixels.",)

@@ -25,15 +25,14 @@ from tmca_core.io._dicom_out import (
     PRODUCT,
     SERIES_NUMBERS,
     algorithm_type,
-    check_suffix,
+    checked_arguments,
     made_from_source,
     save_dicom,
     software_version,
 )
-from tmca_core.io._dicom_source import functional_group, source_images
+from tmca_core.io._dicom_source import functional_group
 from tmca_core.io.dicom_seg_read import Segment
 from tmca_core.io.terms import Code, names_of_labels, term_of
-from tmca_core.io.write import check_shape, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,11 +86,7 @@ def write_rtstruct(
         As for `write_dicom_seg`; also if the scan has no positions.
 
     """
-    path = Path(path)
-    check_suffix(path)
-    check_shape(path, mask.shape, scan)
-    labels = labels_of(mask)
-    source = source_images(path.name, scan)
+    path, labels, source = checked_arguments(path, mask, scan)
     check_positions(path, source)
     present = [int(label) for label in np.unique(labels) if label] or [1]
     notes = source.notes

@@ -6,17 +6,22 @@ import contextlib
 import io
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom.data
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     MPEG2MPML,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     MediaStorageDirectoryStorage,
     RLELossless,
@@ -247,7 +252,7 @@ def test_an_index_beyond_the_palette_is_refused(make_dicom, tmp_path):
 
 @pytest.mark.parametrize("photometric", ["CMYK", "HSV", "ARGB"])
 def test_colours_that_are_no_rgb_are_refused(save_dicom, photometric):
-    with pytest.raises(StudyReadError, match=f"expected grey or RGB, got {photometric}|cannot be decoded"):
+    with pytest.raises(StudyReadError, match=f"expected grey or RGB, got '{photometric}'|cannot be decoded"):
         read_scan(save_dicom(np.zeros((6, 8, 3), np.uint8), PhotometricInterpretation=photometric))
 
 
@@ -274,6 +279,43 @@ def test_jpeg_is_decoded(make_dicom, tmp_path):
 
 def test_gdcm_is_asked_last():
     assert pixels_module._PLUGINS[-1] == "gdcm"
+
+
+def _jpeg_lossless(dataset, syntax, tmp_path):
+    """Return a file with the dataset's pixels, encoded by gdcm."""
+    source, target = tmp_path / "source.dcm", tmp_path / "lossless.dcm"
+    dataset.save_as(source, enforce_file_format=True)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str.__str__(syntax))))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(target))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert dcmread(target).file_meta.TransferSyntaxUID == syntax
+    return target
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1])
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "examples_rgb_color.dcm"])
+def test_jpeg_lossless_gives_every_voxel(tmp_path, syntax, name):
+    dataset = dcmread(get_testdata_file(name, download=False))
+    path = _jpeg_lossless(dataset, syntax, tmp_path)
+    np.testing.assert_array_equal(read_scan(path).pixels, read_scan(tmp_path / "source.dcm").pixels)
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9])
+def test_a_cut_jpeg_lossless_is_refused(tmp_path, cut):
+    path = _jpeg_lossless(dcmread(get_testdata_file("CT_small.dcm", download=False)), JPEGLosslessSV1, tmp_path)
+    dataset = dcmread(path)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * cut)]])
+    dataset.save_as(path)
+    with pytest.raises(StudyReadError, match=r"lossless.dcm: "):
+        read_scan(path)
 
 
 @pytest.mark.parametrize(("syntax", "name"), [(MPEG2MPML, "MPEG2 Main Profile"), (JPEGLSLossless, "JPEG-LS Lossless")])
@@ -434,3 +476,15 @@ def test_bytes_changed_at_random_give_an_image_or_a_sentence(save_dicom, rng):
         path.write_bytes(changed)
         with contextlib.suppress(StudyReadError):
             assert np.isfinite(read_scan(path).pixels).all()
+
+
+def test_a_damaged_class_is_not_quoted(make_dicom, tmp_path):
+    """Its length may reach over what follows in the header."""
+    dataset = make_dicom(STORED)
+    del dataset.PixelData, dataset.Rows
+    dataset.SOPClassUID = "1.2.3.4"
+    path = _saved(dataset, tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"UI\x08\x001.2.3.4", b"UI\x08\x001.2\n3.4"))
+    with pytest.raises(StudyReadError, match=r"a DICOM object without an image\.") as raised:
+        read_scan(path)
+    assert "\n" not in raised.value.message
