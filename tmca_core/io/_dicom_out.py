@@ -1,13 +1,15 @@
-"""What every DICOM object written here has in common: who made it, a zeroed preamble, whole or not at all."""
+"""What every DICOM object written here has in common: its source, who made it, whole or not at all."""
 
 from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tmca_core.atomic import atomic_write
 from tmca_core.errors import StudyWriteError, TmcaError
@@ -16,8 +18,8 @@ from tmca_core.io.write import check_shape, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from pydicom import Dataset
 
@@ -30,16 +32,100 @@ NOTICE = "Research use only. Not for diagnosis."
 SERIES_NUMBERS = {"SEG": 9001, "RTSTRUCT": 9002, "SR": 9003, "SC": 9004}
 
 
+@dataclass(frozen=True)
+class Maker:
+    """Who made a mask.
+
+    Attributes
+    ----------
+    provenance : Provenance or None
+        Of the network; ``None`` for a mask that was drawn by hand.
+    is_edited : bool
+        Whether a person changed the network's mask.
+
+    """
+
+    provenance: Provenance | None
+    is_edited: bool
+
+    @property
+    def algorithm_type(self) -> str:
+        """MANUAL without a network, SEMIAUTOMATIC where a person changed its answer, else AUTOMATIC."""
+        if self.provenance is None:
+            return "MANUAL"
+        return "SEMIAUTOMATIC" if self.is_edited else "AUTOMATIC"
+
+    @property
+    def network(self) -> tuple[str, str, str] | None:
+        """Name, version and sha256 of the network's weights, each "unknown" where it is not; ``None`` without one."""
+        if self.provenance is None:
+            return None
+        known = self.provenance
+        return known.model_name or PRODUCT, known.model_version or "unknown", known.model_sha256 or "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class MaskOfSource:
+    """A mask that was found to lie on the instances of its scan.
+
+    Attributes
+    ----------
+    labels : NDArray of unsigned int, shape of the scan
+        Zero is background.
+    present : tuple of int
+        The labels in it, ascending; empty for an empty mask.
+    source : SourceImages
+        The instances.
+
+    """
+
+    labels: NDArray[np.integer[Any]]
+    present: tuple[int, ...]
+    source: SourceImages
+
+    def notes(self, *more: str, if_empty: str) -> tuple[str, ...]:
+        """Return what the user should know: of the source, more, and of an empty mask."""
+        return (*self.source.notes, *more, *(() if self.present else (f"The mask is empty, on purpose: {if_empty}",)))
+
+
+def mask_of_source(path: Path, mask: NDArray[np.generic], scan: Scan) -> MaskOfSource:
+    """Check a mask and the name to write it under, and find the instances of its scan.
+
+    Raises
+    ------
+    GeometryError
+        If the mask has another shape than the scan.
+    StudyWriteError
+        If the name does not end in ``.dcm``, or the scan's instances cannot be referred to.
+    ValueError
+        If the mask holds other values than labels.
+
+    """
+    check_suffix(path)
+    check_shape(path, mask.shape, scan)
+    labels = labels_of(mask)
+    present = tuple(int(label) for label in np.unique(labels) if label)
+    return MaskOfSource(labels, present, source_images(path.name, scan))
+
+
+def object_options(kind: str) -> dict[str, Any]:
+    """Return the arguments that highdicom takes for every object: new identifiers, and who made it."""
+    import highdicom as hd
+
+    return {
+        "series_instance_uid": hd.UID(),
+        "series_number": SERIES_NUMBERS[kind],
+        "sop_instance_uid": hd.UID(),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": PRODUCT,
+        "software_versions": software_version(),
+    }
+
+
 def software_version() -> str:
     """Return the version of this software."""
     return metadata.version("napari-tmca")
-
-
-def algorithm_type(provenance: Provenance | None, *, is_edited: bool) -> str:
-    """Return MANUAL without a network, SEMIAUTOMATIC where a person changed its answer, else AUTOMATIC."""
-    if provenance is None:
-        return "MANUAL"
-    return "SEMIAUTOMATIC" if is_edited else "AUTOMATIC"
 
 
 def save_dicom(path: Path, dataset: Dataset) -> None:
@@ -85,20 +171,3 @@ def check_suffix(path: Path, suffix: str = ".dcm") -> None:
         raise StudyWriteError(
             f"{path.name}: expected a name ending in {suffix}.", hint=f"Choose a name ending in {suffix}."
         )
-
-
-def checked_arguments(
-    path: Path | str, mask: NDArray[np.generic], scan: Scan
-) -> tuple[Path, NDArray[np.integer[Any]], SourceImages]:
-    """Return the path, the mask as labels and the scan's files, if an object of the mask can refer to them.
-
-    Raises
-    ------
-    GeometryError, StudyWriteError, ValueError
-        As for `tmca_core.io.dicom_seg.write_dicom_seg`.
-
-    """
-    path = Path(path)
-    check_suffix(path)
-    check_shape(path, mask.shape, scan)
-    return path, labels_of(mask), source_images(path.name, scan)

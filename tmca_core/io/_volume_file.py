@@ -18,6 +18,7 @@ from tmca_core.io._values import chosen_frame, usable
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -167,6 +168,52 @@ def whole_numbers(name: str, field: str, text: str) -> tuple[int, ...]:
     if not values or not all(1 <= value < 1 << 40 and value == int(value) for value in values):
         raise StudyReadError(f"{name}: expected {field} with sizes from 1, got {text[:60]!r}.", hint="Export it again.")
     return tuple(int(value) for value in values)
+
+
+def stated_type(name: str, text: str, known: Mapping[str, str], *, is_big_endian: bool) -> np.dtype[Any]:
+    """Return the type of the voxels by the header's word for it.
+
+    Raises
+    ------
+    StudyReadError
+        If the word is none of those known.
+
+    """
+    if text not in known:
+        raise StudyReadError(
+            f"{name}: expected numbers, got values of type {text[:20]!r}.", hint="Export it as binary numbers."
+        )
+    return np.dtype(("<", ">")[is_big_endian] + known[text])
+
+
+def stated_shape(name: str, fields: Mapping[str, str], dimension: str, sizes: str) -> tuple[int, ...]:
+    """Return the sizes that a header states under one field, as many as it states under the other.
+
+    Raises
+    ------
+    StudyReadError
+        If they are no sizes, or another number of them.
+
+    """
+    shape = whole_numbers(name, sizes, fields[sizes])
+    if whole_numbers(name, dimension, fields[dimension]) != (len(shape),):
+        raise damaged(name, f"{dimension} {fields[dimension][:8]} and {len(shape)} sizes")
+    return shape
+
+
+def require(name: str, fields: Mapping[str, str], *wanted: str) -> None:
+    """Raise `StudyReadError` that names the first field that is wanted and lacking."""
+    for field in wanted:
+        if field not in fields:
+            raise StudyReadError(f"{name}: the header lacks {field}.", hint="Export it again.")
+
+
+def whole_number(name: str, field: str, fields: Mapping[str, str]) -> int:
+    """Return the number in a field, 0 where there is none; it may be negative."""
+    value = (numbers(name, field, fields.get(field, "0")) or (0.0,))[0]
+    if not math.isfinite(value):
+        raise damaged(name, f"{field} holds no number")
+    return int(value)
 
 
 def usable_spacing(steps: tuple[float, ...]) -> tuple[float, ...] | None:

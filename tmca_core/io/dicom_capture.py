@@ -11,17 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tmca_core.io._dicom_out import (
-    MANUFACTURER,
-    NOTICE,
-    PRODUCT,
-    SERIES_NUMBERS,
-    check_suffix,
-    made_from_source,
-    save_dicom,
-    software_version,
-)
-from tmca_core.io._dicom_source import source_images
+from tmca_core.io._dicom_out import NOTICE, PRODUCT, made_from_source, mask_of_source, object_options, save_dicom
 from tmca_core.io.write import check_shape, heated_slice
 from tmca_core.overlay import draw_overlay
 
@@ -64,11 +54,10 @@ def write_dicom_capture(
 
     """
     path = Path(path)
-    check_suffix(path)
-    check_shape(path, mask.shape, scan)
+    target = np.asarray(mask, dtype=bool)
+    source = mask_of_source(path, target, scan).source
     check_shape(path, attention.shape, scan)
-    source = source_images(path.name, scan)
-    flat, flat_mask = heated_slice(scan, np.asarray(mask, dtype=bool), attention)
+    flat, flat_mask = heated_slice(scan, target, attention)
     picture, _ = draw_overlay(flat, flat_mask)
     with made_from_source(path.name):
         import highdicom as hd
@@ -79,13 +68,7 @@ def write_dicom_capture(
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
-            series_instance_uid=hd.UID(),
-            series_number=SERIES_NUMBERS["SC"],
-            sop_instance_uid=hd.UID(),
-            instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=PRODUCT,
-            software_versions=software_version(),
+            **object_options("SC"),
             patient_orientation=("L", "P"),
             transfer_syntax_uid="1.2.840.10008.1.2.1",
         )

@@ -6,6 +6,7 @@ both together. highdicom is imported when it is needed, for it takes half a seco
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,21 +14,18 @@ import numpy as np
 from tmca_core.io._dicom_out import (
     MANUFACTURER,
     NOTICE,
-    PRODUCT,
-    SERIES_NUMBERS,
-    algorithm_type,
-    checked_arguments,
+    Maker,
     coded,
     made_from_source,
+    mask_of_source,
+    object_options,
     save_dicom,
-    software_version,
 )
 from tmca_core.io.terms import names_of_labels, term_of
 from tmca_core.io.write import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -89,9 +87,9 @@ def write_dicom_seg(
         If mask or probability hold other values, or "fractional" comes without a probability.
 
     """
-    path, labels, source = checked_arguments(path, mask, scan)
-    present = [int(label) for label in np.unique(labels) if label] or [1]
-    notes = source.notes
+    path = Path(path)
+    checked = mask_of_source(path, mask, scan)
+    labels, source, present = checked.labels, checked.source, checked.present or (1,)
     if kind == "fractional":
         frames: NDArray[np.generic] = source.frames_of(_checked_probability(path, probability, scan), scan)
         present = present[:1]
@@ -99,13 +97,12 @@ def write_dicom_seg(
         frames = source.frames_of(labels, scan)
     else:
         frames = source.frames_of(np.searchsorted([0, *present], labels).astype(np.uint16), scan)
-    if not labels.any():
-        notes += ("The mask is empty, on purpose: the segmentation says so with empty frames.",)
-        has_empty_frames = True
+    has_empty_frames = has_empty_frames or not checked.present
     with made_from_source(path.name):
-        dataset = _segmentation(source, frames, kind, present, names, provenance, is_edited, has_empty_frames)
+        maker = Maker(provenance, is_edited)
+        dataset = _segmentation(source, frames, kind, present, names, maker, has_empty_frames)
     save_dicom(path, dataset)
-    return notes
+    return checked.notes(if_empty="the segmentation says so with empty frames.")
 
 
 def _checked_probability(
@@ -125,8 +122,7 @@ def _segmentation(
     kind: SegKind,
     labels: Sequence[int],
     names: Mapping[int, str] | None,
-    provenance: Provenance | None,
-    is_edited: bool,
+    maker: Maker,
     has_empty_frames: bool,
 ) -> Dataset:
     import highdicom as hd
@@ -138,16 +134,9 @@ def _segmentation(
         pixel_array=frames if len(source.slices) > 1 or frames.ndim != 3 else frames[0],
         segmentation_type=kind.upper(),
         segment_descriptions=[
-            _description(number, of_label[label], provenance, is_edited)
-            for number, label in zip(numbers, labels, strict=True)
+            _description(number, of_label[label], maker) for number, label in zip(numbers, labels, strict=True)
         ],
-        series_instance_uid=hd.UID(),
-        series_number=SERIES_NUMBERS["SEG"],
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=PRODUCT,
-        software_versions=software_version(),
+        **object_options("SEG"),
         device_serial_number="none",
         content_label="TMCA",
         content_description=NOTICE,
@@ -156,7 +145,7 @@ def _segmentation(
     )
 
 
-def _description(number: int, name: str, provenance: Provenance | None, is_edited: bool) -> Any:
+def _description(number: int, name: str, maker: Maker) -> Any:
     import highdicom as hd
 
     term = term_of(name)
@@ -165,25 +154,26 @@ def _description(number: int, name: str, provenance: Provenance | None, is_edite
         segment_label=term.label,
         segmented_property_category=coded(term.category),
         segmented_property_type=coded(term.kind),
-        algorithm_type=algorithm_type(provenance, is_edited=is_edited),
-        algorithm_identification=algorithm_identification(provenance),
+        algorithm_type=maker.algorithm_type,
+        algorithm_identification=_algorithm_identification(maker),
         tracking_uid=hd.UID(),
         tracking_id=f"{term.label} {number}",
         anatomic_regions=[coded(term.region)] if term.region else None,
     )
 
 
-def algorithm_identification(provenance: Provenance | None) -> Any:
+def _algorithm_identification(maker: Maker) -> Any:
     """Return the network's name, version and sha256 as DICOM states them; ``None`` without a network."""
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
-    if provenance is None:
+    if maker.network is None:
         return None
+    name, version, sha256 = maker.network
     return hd.AlgorithmIdentificationSequence(
-        name=provenance.model_name or PRODUCT,
+        name=name,
         family=codes.DCM.ArtificialIntelligence,
-        version=provenance.model_version or "unknown",
+        version=version,
         source=MANUFACTURER,
-        parameters={"weights_sha256": provenance.model_sha256 or "unknown"},
+        parameters={"weights_sha256": sha256},
     )

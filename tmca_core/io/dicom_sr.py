@@ -7,6 +7,7 @@ highdicom is imported when it is needed, for it takes half a second.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from tmca_core.io._dicom_out import (
     MANUFACTURER,
     NOTICE,
     PRODUCT,
-    SERIES_NUMBERS,
-    algorithm_type,
-    checked_arguments,
+    Maker,
+    MaskOfSource,
     coded,
     made_from_source,
+    mask_of_source,
+    object_options,
     save_dicom,
     software_version,
 )
@@ -28,7 +30,6 @@ from tmca_core.io.terms import Code, Term, names_of_labels, term_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -74,54 +75,43 @@ def write_dicom_sr(
         As for `write_dicom_seg`.
 
     """
-    path, labels, source = checked_arguments(path, mask, scan)
-    notes = source.notes
-    if scan.spacing_mm is None:
-        notes += ("The spacing is unknown: sizes are in pixels.",)
-    if not labels.any():
-        notes += ("The mask is empty, on purpose: the report states a size of 0.",)
+    path = Path(path)
+    checked = mask_of_source(path, mask, scan)
     with made_from_source(path.name):
-        groups = _groups(labels, scan, source, dict(names or {}), _Maker(provenance, is_edited))
-        dataset = _report(source, groups)
+        groups = _groups(checked, scan, dict(names or {}), Maker(provenance, is_edited))
+        dataset = _report(checked.source, groups)
     save_dicom(path, dataset)
-    return notes
+    unknown = ("The spacing is unknown: sizes are in pixels.",) * (scan.spacing_mm is None)
+    return checked.notes(*unknown, if_empty="the report states a size of 0.")
 
 
-class _Maker:
-    """Who made the mask, as each measurement group states it."""
+def _algorithm(maker: Maker) -> Any:
+    """Return who made the mask, as each measurement group states it; ``None`` without a network."""
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
 
-    def __init__(self, provenance: Provenance | None, is_edited: bool) -> None:
-        self._provenance = provenance
-        self._kind = algorithm_type(provenance, is_edited=is_edited)
-
-    def algorithm(self) -> Any:
-        import highdicom as hd
-        from pydicom.sr.codedict import codes
-
-        if self._provenance is None:
-            return None
-        return hd.sr.AlgorithmIdentification(
-            name=self._provenance.model_name or PRODUCT,
-            version=self._provenance.model_version or "unknown",
-            parameters=[f"weights_sha256={self._provenance.model_sha256}", f"segmentation={self._kind}"],
-            family=codes.DCM.ArtificialIntelligence,
-            manufacturer=MANUFACTURER,
-        )
+    if maker.network is None:
+        return None
+    name, version, sha256 = maker.network
+    return hd.sr.AlgorithmIdentification(
+        name=name,
+        version=version,
+        parameters=[f"weights_sha256={sha256}", f"segmentation={maker.algorithm_type}"],
+        family=codes.DCM.ArtificialIntelligence,
+        manufacturer=MANUFACTURER,
+    )
 
 
-def _groups(
-    labels: NDArray[np.integer[Any]], scan: Scan, source: SourceImages, names: dict[int, str], maker: _Maker
-) -> list[Any]:
+def _groups(mask: MaskOfSource, scan: Scan, names: dict[int, str], maker: Maker) -> list[Any]:
     import highdicom as hd
 
-    frames = source.frames_of(labels, scan)
+    frames = mask.source.frames_of(mask.labels, scan)
     step = 1.0 if scan.spacing_mm is None else math.prod(scan.spacing_mm)
-    present = [int(label) for label in np.unique(labels) if label]
-    of_label = names_of_labels(present, names)
-    groups: list[Any] = [] if present else [_nothing(scan, maker)]
-    for label in present:
+    of_label = names_of_labels(list(mask.present), names)
+    groups: list[Any] = [] if mask.present else [_nothing(scan, maker)]
+    for label in mask.present:
         term = term_of(of_label[label])
-        regions = list(_regions(frames == label, source))
+        regions = list(_regions(frames == label, mask.source))
         if scan.ndim == 3:
             size = _measurement(
                 _VOLUME, step * sum(n for _, n in regions), _VOXELS if scan.spacing_mm is None else _MM3
@@ -138,7 +128,7 @@ def _groups(
     return groups
 
 
-def _nothing(scan: Scan, maker: _Maker) -> Any:
+def _nothing(scan: Scan, maker: Maker) -> Any:
     """Return a group that states a size of nothing, for the template needs one group."""
     import highdicom as hd
 
@@ -169,7 +159,7 @@ def _measurement(name: Code, value: float, unit: Code) -> Any:
     return hd.sr.Measurement(name=coded(name), value=round(float(value), 4), unit=coded(unit))
 
 
-def _group_options(term: Term, identifier: str, size: Any, maker: _Maker) -> dict[str, Any]:
+def _group_options(term: Term, identifier: str, size: Any, maker: Maker) -> dict[str, Any]:
     import highdicom as hd
 
     return {
@@ -177,7 +167,7 @@ def _group_options(term: Term, identifier: str, size: Any, maker: _Maker) -> dic
         "finding_type": coded(term.kind),
         "finding_category": coded(term.category),
         "finding_sites": [hd.sr.FindingSite(coded(term.region))] if term.region else None,
-        "algorithm_id": maker.algorithm(),
+        "algorithm_id": _algorithm(maker),
         "measurements": [size],
     }
 
@@ -200,13 +190,7 @@ def _report(source: SourceImages, groups: list[Any]) -> Dataset:
     return hd.sr.Comprehensive3DSR(
         evidence=list(source.headers),
         content=content[0],
-        series_instance_uid=hd.UID(),
-        series_number=SERIES_NUMBERS["SR"],
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=PRODUCT,
-        software_versions=software_version(),
+        **object_options("SR"),
         series_description=f"Measurements. {NOTICE}",
         is_complete=True,
         is_final=False,

@@ -14,9 +14,13 @@ from tmca_core.io._volume_file import (
     Layout,
     data_file,
     numbers,
+    require,
+    stated_shape,
+    stated_type,
     to_scan,
     unpack,
     usable_spacing,
+    whole_number,
     whole_numbers,
 )
 
@@ -58,7 +62,7 @@ def read_mha(path: Path, frame: int | None = None) -> Scan:
     is_attached = name.upper() in ("LOCAL", "LOCAL_FILE")
     data = content[start:] if is_attached else read_bytes(data_file(path, name))
     is_packed = _is_true(fields.get("CompressedData", ""))
-    skip = int((numbers(path.name, "HeaderSize", fields.get("HeaderSize", "0")) or (0,))[0])
+    skip = whole_number(path.name, "HeaderSize", fields)
     if skip == -1 and not is_packed:
         data = data[-layout.size :]
     elif skip > 0 and not is_attached:
@@ -82,20 +86,16 @@ def _header(name: str, content: bytes) -> tuple[Fields, int]:
 
 
 def _layout(name: str, fields: Fields) -> Layout:
-    for field in ("NDims", "DimSize", "ElementType"):
-        if field not in fields:
-            raise StudyReadError(f"{name}: the header lacks {field}.", hint="Export it again.")
-    shape = whole_numbers(name, "DimSize", fields["DimSize"])
-    if whole_numbers(name, "NDims", fields["NDims"]) != (len(shape),) or not 2 <= len(shape) <= 4:
+    require(name, fields, "NDims", "DimSize", "ElementType")
+    shape = stated_shape(name, fields, "NDims", "DimSize")
+    if not 2 <= len(shape) <= 4:
         raise StudyReadError(
             f"{name}: expected a 2-D or 3-D image, got DimSize {shape}.", hint="Save one volume of it."
         )
-    if fields["ElementType"].removesuffix("_ARRAY") not in _TYPES or not _is_true(fields.get("BinaryData", "True")):
-        raise StudyReadError(
-            f"{name}: expected binary numbers, got {fields['ElementType'][:20]!r}.", hint="Save it as binary numbers."
-        )
+    if not _is_true(fields.get("BinaryData", "True")):
+        raise StudyReadError(f"{name}: expected binary numbers, got text.", hint="Save it as binary numbers.")
     is_big = any(_is_true(fields.get(key, "")) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
-    dtype = np.dtype(("<", ">")[is_big] + _TYPES[fields["ElementType"].removesuffix("_ARRAY")])
+    dtype = stated_type(name, fields["ElementType"].removesuffix("_ARRAY"), _TYPES, is_big_endian=is_big)
     channels = whole_numbers(name, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"))[0]
     first = 0 if channels == 1 else 1  # channels run fastest
     spatial = tuple(range(first, first + min(3, len(shape))))

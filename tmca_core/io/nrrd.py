@@ -14,10 +14,13 @@ from tmca_core.io._volume_file import (
     Layout,
     data_file,
     numbers,
+    require,
+    stated_shape,
+    stated_type,
     to_scan,
     unpack,
     usable_spacing,
-    whole_numbers,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -96,17 +99,10 @@ def _header(name: str, content: bytes) -> tuple[Fields, int]:
 
 
 def _layout(name: str, fields: Fields) -> Layout:
-    for field in ("type", "dimension", "sizes"):
-        if field not in fields:
-            raise StudyReadError(f"{name}: the header lacks {field}.", hint="Export it again.")
-    shape = whole_numbers(name, "sizes", fields["sizes"])
-    if fields["type"].lower() not in _TYPES:
-        raise StudyReadError(
-            f"{name}: expected numbers, got values of type {fields['type'][:20]!r}.", hint="Export it as numbers."
-        )
-    if whole_numbers(name, "dimension", fields["dimension"]) != (len(shape),):
-        raise damaged(name, f"dimension {fields['dimension'][:8]} and {len(shape)} sizes")
-    dtype = np.dtype(("<", ">")[fields.get("endian", "little").lower() == "big"] + _TYPES[fields["type"].lower()])
+    require(name, fields, "type", "dimension", "sizes")
+    shape = stated_shape(name, fields, "dimension", "sizes")
+    is_big = fields.get("endian", "little").lower() == "big"
+    dtype = stated_type(name, fields["type"].lower(), _TYPES, is_big_endian=is_big)
     kinds = fields.get("kinds", "").lower().split()
     kinds = kinds if len(kinds) == len(shape) else [""] * len(shape)
     vectors = _vectors(name, fields, len(shape))
@@ -182,11 +178,11 @@ def _unit(fields: Fields) -> tuple[float, tuple[str, ...]]:
 
 def _skipped(name: str, fields: Fields, data: bytes, encoding: str, size: int) -> bytes:
     """Return the data after the lines and bytes that the header says to skip."""
-    for _ in range(int((numbers(name, "line skip", fields.get("line skip", "0")) or (0,))[0])):
+    for _ in range(whole_number(name, "line skip", fields)):
         data = data.partition(b"\n")[2]
         if not data:
             break
-    skip = int((numbers(name, "byte skip", fields.get("byte skip", "0")) or (0,))[0])
+    skip = whole_number(name, "byte skip", fields)
     if skip == -1 and encoding == "raw":
         return data[-size:]
     return data[max(0, skip) :]

@@ -24,9 +24,9 @@ from tmca_core.io._dicom_out import (
     NOTICE,
     PRODUCT,
     SERIES_NUMBERS,
-    algorithm_type,
-    checked_arguments,
+    Maker,
     made_from_source,
+    mask_of_source,
     save_dicom,
     software_version,
 )
@@ -86,25 +86,22 @@ def write_rtstruct(
         As for `write_dicom_seg`; also if the scan has no positions.
 
     """
-    path, labels, source = checked_arguments(path, mask, scan)
+    path = Path(path)
+    checked = mask_of_source(path, mask, scan)
+    source, present = checked.source, checked.present or (1,)
     check_positions(path, source)
-    present = [int(label) for label in np.unique(labels) if label] or [1]
-    notes = source.notes
-    if not labels.any():
-        notes += ("The mask is empty, on purpose: its region of interest has no contour.",)
     with made_from_source(path.name):
-        dataset = _structure_set(source, provenance)
-        frames, planes = source.frames_of(labels, scan), list(_planes(source))
-        named = names_of_labels(present, dict(names or {}))
+        maker = Maker(provenance, is_edited)
+        dataset = _structure_set(source, maker)
+        frames, planes = source.frames_of(checked.labels, scan), list(_planes(source))
+        named = names_of_labels(list(present), dict(names or {}))
         for number, label in enumerate(present, 1):
             contours = [
                 c for frame, plane in zip(frames, planes, strict=True) for c in _contours(frame == label, plane)
             ]
-            _add_region(
-                dataset, number, named[label], contours, provenance, algorithm_type(provenance, is_edited=is_edited)
-            )
+            _add_region(dataset, number, named[label], contours, maker)
     save_dicom(path, dataset)
-    return notes
+    return checked.notes(if_empty="its region of interest has no contour.")
 
 
 def read_rtstruct(path: Path | str, scan: Scan) -> tuple[Segment, ...]:
@@ -188,7 +185,7 @@ def _contours(mask: NDArray[np.bool_], plane: _Plane) -> Iterator[Dataset]:
         yield contour
 
 
-def _structure_set(source: SourceImages, provenance: Provenance | None) -> Dataset:
+def _structure_set(source: SourceImages, maker: Maker) -> Dataset:
     """Return a structure set without regions."""
     first, now = source.first, datetime.datetime.now()
     dataset = Dataset()
@@ -213,10 +210,8 @@ def _structure_set(source: SourceImages, provenance: Provenance | None) -> Datas
     dataset.PositionReferenceIndicator = first.get("PositionReferenceIndicator") or ""
     dataset.StructureSetLabel = "TMCA"
     dataset.StructureSetDescription = NOTICE
-    if provenance is not None:
-        dataset.StructureSetDescription += (
-            f" {provenance.model_name} {provenance.model_version}, weights sha256 {provenance.model_sha256}."
-        )
+    if maker.network is not None:
+        dataset.StructureSetDescription += " {} {}, weights sha256 {}.".format(*maker.network)
     dataset.StructureSetDate = dataset.InstanceCreationDate = now.strftime("%Y%m%d")
     dataset.StructureSetTime = dataset.InstanceCreationTime = now.strftime("%H%M%S")
     dataset.ApprovalStatus = "UNAPPROVED"
@@ -246,17 +241,15 @@ def _references(source: SourceImages) -> Dataset:
     return frame
 
 
-def _add_region(
-    dataset: Dataset, number: int, name: str, contours: list[Dataset], provenance: Provenance | None, made_by: str
-) -> None:
+def _add_region(dataset: Dataset, number: int, name: str, contours: list[Dataset], maker: Maker) -> None:
     term = term_of(name)
     region = Dataset()
     region.ROINumber = number
     region.ReferencedFrameOfReferenceUID = dataset.FrameOfReferenceUID
     region.ROIName = term.label
-    region.ROIGenerationAlgorithm = made_by
-    if provenance is not None:
-        region.ROIGenerationDescription = f"{provenance.model_name} {provenance.model_version}"[:64]
+    region.ROIGenerationAlgorithm = maker.algorithm_type
+    if maker.network is not None:
+        region.ROIGenerationDescription = " ".join(maker.network[:2])[:64]
     dataset.StructureSetROISequence.append(region)
     drawn = Dataset()
     drawn.ROIDisplayColor = list(_COLOURS[(number - 1) % len(_COLOURS)])
