@@ -75,11 +75,16 @@ def data_file(path: Path, name: str) -> Path:
 
     """
     other = path.parent / name
-    if not name or not other.resolve().is_relative_to(path.parent.resolve()):
+    try:
+        is_inside = bool(name) and other.resolve().is_relative_to(path.parent.resolve())
+        is_there = other.is_file()
+    except (OSError, ValueError) as error:  # a NUL in it, or too long for any disk
+        raise damaged(path.name, "the name of its companion file is none") from error
+    if not is_inside:
         raise StudyReadError(
             f"{path.name}: the header refers to voxels outside its folder.", hint="Put both files into one folder."
         )
-    if not other.is_file():
+    if not is_there:
         raise StudyReadError(f"{path.name}: the companion file {name} is missing.", hint="Copy both files.")
     return other
 

@@ -135,6 +135,14 @@ def test_voxels_outside_the_folder_or_missing_are_refused(save, suffix, field):
 HEADER = "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 3 2\nencoding: raw\n"
 
 
+@pytest.mark.parametrize("name", [b"a\x00b.raw", b"long" * 2000], ids=["NUL", "long"])
+def test_a_companion_whose_name_is_none_is_said(tmp_path, name):
+    header = b"NDims = 2\nDimSize = 2 2\nElementType = MET_UCHAR\nElementDataFile = " + name + b"\n"
+    (tmp_path / "scan.mhd").write_bytes(header)
+    with pytest.raises(StudyReadError, match=r"scan.mhd: the file is damaged \(the name of its companion file is none"):
+        read_scan(tmp_path / "scan.mhd")
+
+
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
