@@ -12,7 +12,7 @@ class DepthwiseConv2d(nn.Conv2d):
     """Depthwise convolution without bias, padded to the input's size over its stride.
 
     On a CPU it computes in float32 under autocast where the kernel is larger than 3 or the stride is 2: in bfloat16 the
-    gradient of these takes many times as long (benchmarks/depthwise.py).
+    gradient of these is slow (benchmarks/depthwise.py).
     """
 
     def __init__(self, channels: int, kernel_size: int, *, stride: int = 1) -> None:

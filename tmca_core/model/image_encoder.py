@@ -162,7 +162,7 @@ def _conv_bn_relu6(conv: nn.Conv2d) -> list[nn.Module]:
 
 
 class EfficientNetLite(nn.Module):
-    """The encoder of ``tmca-compact`` from version 0.4: EfficientNet-Lite0, and a 1x1 convolution per level.
+    """An encoder that starts from ImageNet: EfficientNet-Lite0, and a 1x1 convolution per level.
 
     Parameters
     ----------
