@@ -38,7 +38,10 @@ _NO_SECOND_NAME = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF}  # said by shares that cannot sync a folder
 
 
+_HELD = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY}  # Windows says the first for an open file
+
 PREVIOUS_SUFFIX = ".previous"
+NEW_SUFFIX = ".new"
 
 
 @contextlib.contextmanager
@@ -65,7 +68,8 @@ def atomic_write(path: Path | str, *, keeps_previous: bool = False) -> Iterator[
     Raises
     ------
     StudyWriteError
-        For every error of the operating system, in a sentence that says what is left at ``path``.
+        For every error of the operating system, in a sentence that says what is left at ``path``. Where another program
+        holds the file at ``path``, the new one is kept beside it as ``NAME.new``, and the sentence says so.
 
     """
     path = Path(path)
@@ -79,7 +83,7 @@ def atomic_write(path: Path | str, *, keeps_previous: bool = False) -> Iterator[
             _keep_permissions(target, temporary)
             if keeps_previous:
                 keep_previous(target, temporary)
-            os.replace(temporary, target)
+            _replace(temporary, target)
     except OSError as error:
         raise _sentence(path, error) from error
     _flush_folder(path, target.parent)
@@ -120,6 +124,24 @@ def keep_previous(target: Path, replacement: Path) -> None:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Rename a finished file over its target; where another program holds that, keep it as ``NAME.new`` beside it."""
+    try:
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno not in _HELD or not target.exists():
+            raise
+        kept = target.with_name(target.name + NEW_SUFFIX)
+        try:
+            os.replace(temporary, kept)
+        except OSError:
+            raise error from None
+        raise StudyWriteError(
+            f"{target.name}: another program holds this file; it is unchanged, and the new one is kept as {kept.name}.",
+            hint="Close the other program and save again.",
+        ) from error
 
 
 def _copy(source: Path, destination: Path) -> None:

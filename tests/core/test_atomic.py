@@ -147,6 +147,26 @@ def test_what_the_disk_says_becomes_a_sentence(target, monkeypatch, code, messag
     assert _only(target)
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EBUSY])
+def test_where_another_program_holds_the_file_the_new_one_is_kept_beside_it(target, monkeypatch, code):
+    """As Windows does for an open file, and a share for a locked one."""
+    replace = os.replace
+
+    def held(source, destination):
+        if Path(destination) == target:
+            raise OSError(code, os.strerror(code))
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", held)
+    held_message = r"another program holds this file.*is kept as .*\.new"
+    with pytest.raises(StudyWriteError, match=held_message) as caught, atomic_write(target) as file:
+        file.write(NEW)
+    assert "Close the other program and save again" in caught.value.hint
+    assert target.read_bytes() == OLD
+    assert target.with_name(target.name + ".new").read_bytes() == NEW
+    assert len(list(target.parent.iterdir())) == 2
+
+
 @posix_only
 def test_a_folder_without_write_permission_keeps_the_old_file(target):
     if os.geteuid() == 0:

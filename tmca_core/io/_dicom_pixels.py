@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import (
     JPEG2000TransferSyntaxes,
     JPEGExtended12Bit,
@@ -89,6 +91,7 @@ def decode(name: str, dataset: Dataset) -> Frames:
             f"{name}: expected grey or RGB, got {photometric[:20]!r}.", hint="Export it as RGB or grey."
         )
     values, notes = _modality_values(name, dataset, stored)
+    notes = _sign_notes(dataset) + notes
     is_descending, voi_notes = _display_table(dataset)
     is_inverted = (photometric == "MONOCHROME1") != is_descending
     return Frames(values, _padding(dataset, stored), False, is_inverted, notes + voi_notes)
@@ -167,6 +170,23 @@ def _plugin(name: str, dataset: Dataset) -> str:
     if plugin is None:
         raise _no_decoder(name, dataset)
     return plugin
+
+
+def _sign_notes(dataset: Dataset) -> tuple[str, ...]:
+    """Return a note where compressed pixels are signed otherwise than the header says; the decoder follows them."""
+    if transfer_syntax(dataset) not in JPEG2000TransferSyntaxes:
+        return ()
+    try:
+        codestream = get_j2k_parameters(
+            get_frame(dataset.PixelData, 0, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+        )
+    except (ValueError, IndexError, KeyError):
+        return ()
+    says, is_signed = dataset.get("PixelRepresentation"), codestream.get("is_signed")
+    if is_signed is None or says not in (0, 1) or bool(says) == is_signed:
+        return ()
+    words = ("unsigned", "signed")
+    return (f"The header calls the pixels {words[says]}, and they are {words[is_signed]}: read as they are.",)
 
 
 def _no_decoder(name: str, dataset: Dataset) -> StudyReadError:

@@ -136,6 +136,13 @@ def incomplete(name: str, present: int, expected: int, what: str = "bytes") -> S
     )
 
 
+def changed_meanwhile(name: str) -> StudyReadError:
+    """Return the error for a file that was written to, or taken away, while it was read."""
+    return StudyReadError(
+        f"{name}: the file changed while it was read.", hint="Wait until it is copied completely, and open it again."
+    )
+
+
 def damaged(name: str, reason: object) -> StudyReadError:
     """Return the error for content that contradicts itself or fails its checks."""
     lines = str(reason).splitlines() or [type(reason).__name__]

@@ -16,20 +16,24 @@ from tmca_core.io._dicom_header import (
     undecodable,
 )
 from tmca_core.io._dicom_pixels import Frames, bright_is_dense, decode, functional_group, join
-from tmca_core.io._dicom_series import Series, choose, find_series, listed_series
+from tmca_core.io._dicom_series import Series, Slices, choose, find_series, listed_series
 from tmca_core.io._dicom_stack import Plane, read_plane, stack
 from tmca_core.io._dicom_view import plan_projection, plan_slice
+from tmca_core.io._files import changed_meanwhile
 from tmca_core.io._steps import FilesRead
 from tmca_core.io._values import usable
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from pydicom import Dataset
+
+
+_TELLING = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
 
 
 def read_dicom(
@@ -135,7 +139,7 @@ def _read_series(
             hint="Leave frame out, or choose one file.",
         )
     order, affine = stack(source.name, [_plane_of(path, header) for path, header in slices.items()])
-    frames = yield from _decode_slices(source, [list(slices)[i] for i in order])
+    frames = yield from _decode_slices(source, {path: slices[path] for path in (list(slices)[i] for i in order)})
     scan = _volume(source, frames, affine, _modality(next(iter(slices.values()))))
     return replace(scan, notes=notes + scan.notes)
 
@@ -234,11 +238,16 @@ def _plane_of(path: Path, header: Dataset) -> Plane:
     return plane
 
 
-def _decode_slices(folder: Path, paths: Sequence[Path]) -> Generator[FilesRead, None, Frames]:
-    """Decode the slices in order and join them."""
+def _decode_slices(folder: Path, slices: Slices) -> Generator[FilesRead, None, Frames]:
+    """Decode the slices in order and join them; each must still be the one whose header was read before."""
     frames: list[Frames] = []
-    for done, path in enumerate(paths, 1):
+    first = next(iter(slices))
+    for done, (path, header) in enumerate(slices.items(), 1):
+        if not path.is_file():
+            raise changed_meanwhile(path.name)
         dataset = read_dataset(path)
+        if any(dataset.get(keyword) != header.get(keyword) for keyword in _TELLING):
+            raise changed_meanwhile(path.name)
         check_image(path.name, dataset)
         frames.append(decode(path.name, dataset))
         shape, expected = frames[-1].values.shape, (1, *frames[0].values.shape[1:])
@@ -247,8 +256,8 @@ def _decode_slices(folder: Path, paths: Sequence[Path]) -> Generator[FilesRead, 
             frames[0].is_inverted,
         ):
             raise StudyReadError(
-                f"{folder.name}: expected slices of one size and kind, got {paths[0].name} and {path.name}.",
+                f"{folder.name}: expected slices of one size and kind, got {first.name} and {path.name}.",
                 hint="Choose a folder with one series.",
             )
-        yield FilesRead("reading slices", done, len(paths))
+        yield FilesRead("reading slices", done, len(slices))
     return join(frames)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmca_core.errors import StudyReadError
-from tmca_core.io._files import Kind, sniff
+from tmca_core.io._files import Kind, changed_meanwhile, sniff
 from tmca_core.io._steps import FilesRead, finished
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
@@ -70,10 +70,13 @@ def read_scan_steps(
         raise StudyReadError(
             f"{path.name}: a series was asked for, and {kind} holds none.", hint="Leave series out, or choose a folder."
         )
+    before = _state(path)
     if kind == Kind.DICOM:
         scan = yield from read_dicom(path, series, frame)
     else:
         scan = _read_file(path, kind, frame)
+    if _state(path) != before:
+        raise changed_meanwhile(path.name)
     return replace(scan, notes=notes + scan.notes) if notes else scan
 
 
@@ -115,6 +118,15 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
         return _brighter_half(values)
     target: NDArray[np.bool_] = values != 0
     return target
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, None where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _read_file(path: Path, kind: Kind, frame: int | None = None) -> Scan:

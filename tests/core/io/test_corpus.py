@@ -52,6 +52,11 @@ def test_transfer_syntaxes_are_decoded(name, shape):
     assert read_scan(DICOM / "test_files" / name).shape == shape
 
 
+def test_a_header_that_calls_signed_what_is_not_is_told():
+    scan = read_scan(DICOM / "test_files" / "J2K_pixelrep_mismatch.dcm")
+    assert "The header calls the pixels signed, and they are unsigned: read as they are." in scan.notes
+
+
 def test_12_bit_jpeg_is_the_image_that_another_codec_holds_too():
     read = [read_scan(DICOM / "test_files" / name).pixels.astype(int) for name in ("JPEG-lossy.dcm", "JPEG2000.dcm")]
     assert read[0].max() > 255

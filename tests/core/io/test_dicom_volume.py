@@ -9,7 +9,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from tmca_core.errors import ChoiceError, GeometryError, StudyReadError
-from tmca_core.io import read_mask, read_scan, write_mask
+from tmca_core.io import FilesRead, read_mask, read_scan, read_scan_steps, write_mask
 
 NUMBER, ROWS, COLUMNS = 5, 6, 8
 VOLUME = np.arange(NUMBER * ROWS * COLUMNS, dtype=np.int16).reshape(NUMBER, ROWS, COLUMNS)
@@ -291,3 +291,28 @@ def test_a_frame_is_read_as_an_image(make_dicom, tmp_path):
     assert scan.spacing_mm == pytest.approx((0.75, 0.5))
     with pytest.raises(ChoiceError, match="expected a frame from 1 to 5, got 6"):
         read_scan(tmp_path / "scan.dcm", frame=6)
+
+
+def test_a_series_is_read_in_steps_of_one_file_and_closing_cancels(save_series):
+    folder = save_series(_positions(AXIAL))
+    steps = list(read_scan_steps(folder))
+    looking = [FilesRead("looking through files", n, NUMBER) for n in range(1, NUMBER + 1)]
+    assert steps == [*looking, *(FilesRead("reading slices", n, NUMBER) for n in range(1, NUMBER + 1))]
+    cancelled = read_scan_steps(folder)
+    next(cancelled)
+    cancelled.close()
+
+
+@pytest.mark.parametrize("how", ["another slice", "gone"])
+def test_a_slice_that_changes_while_the_series_is_read_is_noticed(save_series, how):
+    folder = save_series(_positions(AXIAL))
+    steps = read_scan_steps(folder)
+    while next(steps).what != "reading slices":
+        pass
+    for path in folder.iterdir():
+        if how == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes().replace(b"-30.0", b"-31.0"))
+    with pytest.raises(StudyReadError, match="the file changed while it was read"):
+        list(steps)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tmca_core.errors import StudyReadError
 from tmca_core.io import SCAN_SUFFIXES, read_mask, read_scan
+from tmca_core.io import read as read_module
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 
@@ -110,3 +111,19 @@ def test_names_beyond_ascii_are_read(tmp_path):
 
 def test_suffixes_are_listed_with_their_dot():
     assert {".png", ".jpg", ".tif", ".nii", ".nii.gz", ".dcm"} <= set(SCAN_SUFFIXES)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "scan.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(path)
+    inner = read_module._read_file
+
+    def written_to(*arguments):
+        scan = inner(*arguments)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return scan
+
+    monkeypatch.setattr(read_module, "_read_file", written_to)
+    with pytest.raises(StudyReadError, match=r"scan.png: the file changed while it was read. Wait until it is copied"):
+        read_scan(path)
