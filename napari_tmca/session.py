@@ -100,6 +100,7 @@ class Session:
         self.report: Report = parse_report("")
         self.segmentation: Segmentation | None = None
         self.threshold: float | None = None
+        self.slices: range | None = None  # to segment, of a volume; all of them where None
         self.live = settings.live
         self.messages: tuple[str, ...] = ()
         self.canvas = CanvasTools(viewer)
@@ -166,12 +167,26 @@ class Session:
         self.choose_layer(layer)
         return layer
 
+    @property
+    def num_slices(self) -> int:
+        """Slices of the chosen image, 1 of a picture, 0 where there is none."""
+        layer = self.scan_layer
+        if layer is None:
+            return 0
+        return int(layer.data.shape[0]) if layer.ndim == 3 else 1
+
+    def _slices_of(self, scan: Scan) -> range | None:
+        """Return the slices to segment, ``None`` where they are not some of this scan's."""
+        chosen = self.slices
+        is_some = chosen is not None and scan.ndim == 3 and chosen.stop <= scan.shape[0]
+        return chosen if is_some else None
+
     def choose_layer(self, layer: Image | None) -> None:
         """Choose the image to segment; a report in its metadata (sample data has one) is taken over."""
         if layer is self.scan_layer:
             return
         self._scan_layer = weakref.ref(layer) if layer is not None else None
-        self._scan = None
+        self._scan, self.slices = None, None
         if layer is not None and isinstance(layer.metadata.get("report"), str):
             self.set_report(layer.metadata["report"])
         self.canvas.show_scan(layer.metadata.get(SCAN_KEY) if layer is not None else None)
@@ -249,7 +264,7 @@ class Session:
             self._say(report_error(error))
             future.set_exception(error)
             return future
-        job = Job(scan, self.report, self.model, self.device, self.threshold)
+        job = Job(scan, self.report, self.model, self.device, self.threshold, self._slices_of(scan))
         self._segmenter.begin(job, layer, future, merge=merge)
         return future
 

@@ -34,13 +34,14 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One question to the network; ``threshold`` ``None`` takes the model's own."""
+    """One question to the network; ``threshold`` ``None`` takes the model's own, ``slices`` ``None`` all of them."""
 
     scan: Scan
     report: Report | None
     model: str
     device: str
     threshold: float | None
+    slices: range | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +167,10 @@ class InferenceWorker(QObject):
         steps: Steps
         if isinstance(job, WordJob):
             steps = predictor.word_attention_steps(job.report, job.sentence)
-        else:
+        elif job.slices is None:
             steps = predictor.predict_steps(job.report, job.threshold)
+        else:
+            steps = predictor.predict_steps(job.report, job.threshold, slices=job.slices)
         while True:
             try:
                 step = next(steps)

@@ -24,6 +24,7 @@ from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.correct import CorrectWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
+from napari_tmca.widgets.slices import SlicesWidget
 from napari_tmca.widgets.style import plain_label
 from napari_tmca.widgets.view import ViewWidget
 
@@ -54,6 +55,7 @@ class TmcaWidget(QWidget):
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
         self.report = ReportWidget()
+        self.slices = SlicesWidget(self.session)
         self.segment = QPushButton("Segment")
         self.segment.setToolTip(f"Segment the image by the report ({key_of('segment')})")
         self.segment.setShortcut(QKeySequence(key_of("segment")))
@@ -112,6 +114,7 @@ class TmcaWidget(QWidget):
         self._choosers.margins = (0, 0, 0, 0)
         layout.addWidget(self._choosers.native)
         layout.addWidget(self.report)
+        layout.addWidget(self.slices)
         buttons = QHBoxLayout()
         buttons.addWidget(self.segment, stretch=3)
         buttons.addWidget(self.cancel, stretch=1)
