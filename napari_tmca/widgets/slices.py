@@ -26,8 +26,8 @@ class SlicesWidget(QWidget):
         super().__init__(parent)
         self._session = session
         self.first, self.last = QSpinBox(), QSpinBox()
-        self.first.setToolTip("First slice to segment; the others are left empty")
-        self.last.setToolTip("Last slice to segment; the others are left empty")
+        self.first.setToolTip("First slice to segment, from 1 (napari's slider counts from 0); others are left empty")
+        self.last.setToolTip("Last slice to segment, from 1 (napari's slider counts from 0); others are left empty")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (plain_label("Slices"), self.first, plain_label("to"), self.last):
