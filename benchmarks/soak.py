@@ -4,9 +4,7 @@ Usage: xvfb-run -a -s "-screen 0 1920x1080x24 +extension GLX" python benchmarks/
 
 Each case is opened, segmented by its report (a network of 0.1 million random weights), painted on, saved and left.
 Printed: growth of the memory (resident set) after a tenth of the cases, by which caches are full, and how many
-layers, threads, widgets and open files there are at the end against then. With Mesa's software OpenGL (22.3.6 was seen
-to) the process dies in a drawing call some cases on, when the programs of the layers of before are deleted; --hidden
-draws nothing, and so tells of everything but drawing.
+layers, threads, widgets and open files there are at the end against then. --hidden draws nothing, which is quicker.
 """
 
 from __future__ import annotations
@@ -110,7 +108,7 @@ def main() -> None:
     """Print the figures; leave with 1 where something piled up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=300)
-    parser.add_argument("--hidden", action="store_true", help="draw nothing: where OpenGL is software")
+    parser.add_argument("--hidden", action="store_true", help="draw nothing")
     options = parser.parse_args()
     viewer = napari.Viewer(show=not options.hidden)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,8 @@ import numpy as np
 from napari.components.overlays import TextOverlay
 from psygnal import Signal
 
+from napari_tmca.opengl import make_canvas_current
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -53,6 +55,7 @@ class CanvasTools:
         self._scan: Scan | None = None
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_drag_callbacks.append(self._on_drag)
+        viewer.layers.events.removing.connect(self._on_removing)
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.scene.camera.events.orientation):
             event.connect(self._place_letters)
 
@@ -84,6 +87,11 @@ class CanvasTools:
         axis = viewer.dims.displayed[-1] - viewer.dims.ndim
         left, right = _LETTERS.get(axis, ("", ""))
         return (right, left) if str(viewer.scene.camera.orientation2d[1]) == "left" else (left, right)
+
+    def _on_removing(self) -> None:
+        viewer = self._viewer()
+        if viewer is not None:
+            make_canvas_current(viewer)
 
     def _place_letters(self) -> None:
         viewer = self._viewer()
