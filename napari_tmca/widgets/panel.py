@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
 from napari_tmca.session import session_of
 from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.correct import CorrectWidget
+from napari_tmca.widgets.guide import GuideWidget
+from napari_tmca.widgets.preferences import PreferencesWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
 from napari_tmca.widgets.style import plain_label
@@ -50,6 +52,7 @@ class TmcaWidget(QWidget):
         super().__init__(parent)
         self.session = session_of(napari_viewer)
         register_shortcuts()
+        self.guide = GuideWidget(self.session.first_steps, napari_viewer)
         self.image: Any = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
@@ -71,6 +74,7 @@ class TmcaWidget(QWidget):
         self.result = ResultWidget(self.session)
         self.correct = CorrectWidget(self.session)
         self.view = ViewWidget(self.session)
+        self.preferences = PreferencesWidget(self.session)
         self.tabs = QTabWidget()
         # A stroke of the brush changes the mask a hundred times a second; its size may follow a little later.
         self._mask_timer = QTimer(self)
@@ -90,6 +94,7 @@ class TmcaWidget(QWidget):
     def refresh(self) -> None:
         """Show the whole session as it is."""
         self._on_layers()
+        self._on_first_steps()
         self._on_report()
         self._on_state()
         self._on_result()
@@ -110,6 +115,7 @@ class TmcaWidget(QWidget):
         network.margins = (0, 0, 0, 0)
         self._choosers = Container(widgets=[self.image], labels=True)
         self._choosers.margins = (0, 0, 0, 0)
+        layout.addWidget(self.guide)
         layout.addWidget(self._choosers.native)
         layout.addWidget(self.report)
         buttons = QHBoxLayout()
@@ -118,7 +124,13 @@ class TmcaWidget(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.messages)
-        for name, page in (("Result", self.result), ("Correct", self.correct), ("View", self.view)):
+        pages = (
+            ("Result", self.result),
+            ("Correct", self.correct),
+            ("View", self.view),
+            ("Settings", self.preferences),
+        )
+        for name, page in pages:
             self.tabs.addTab(page, name)
         layout.addWidget(self.tabs)
         self.view.network.addWidget(network.native)
@@ -149,6 +161,7 @@ class TmcaWidget(QWidget):
         self._busy.timeout.connect(self._show_state)
         self._fade.valueChanged.connect(self._on_fade)
         self.segment.clicked.connect(self._on_segment)
+        self.guide.tried.connect(self.segment.setFocus)
         self.cancel.clicked.connect(session.cancel)
         links = (
             (session.layers_changed, self._on_layers),
@@ -159,6 +172,8 @@ class TmcaWidget(QWidget):
             (session.pointed, self._on_mask_pointed),
             (session.messages_changed, self._on_messages),
             (session.progressed, self._on_progress),
+            (session.settings_changed, self._on_settings),
+            (session.first_steps.changed, self._on_first_steps),
         )
         for signal, slot in links:
             signal.connect(slot)
@@ -193,6 +208,17 @@ class TmcaWidget(QWidget):
         self.segment.setEnabled(layer is not None and self.session.state == "idle")
         for page in (self.result, self.correct, self.view):
             page.refresh()
+
+    def _on_first_steps(self) -> None:
+        shown = self.session.first_steps.is_shown
+        self.guide.setVisible(shown)
+        # Without a scan there is nothing on the pages, and the steps need their room on a small screen.
+        self.tabs.setVisible(not shown)
+        self.preferences.refresh()
+
+    def _on_settings(self) -> None:
+        self.view.show_windows()
+        self.correct.show_colors()
 
     def _on_report(self) -> None:
         self.report.setValue(self.session.report)
