@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 from napari.layers import Image
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_tmca.commands import show_first_steps
 from napari_tmca.settings import read_settings
@@ -113,3 +113,30 @@ def test_the_steps_are_reached_and_pressed_with_the_keyboard(panel, session, qtb
     qtbot.keyClick(guide.phantom, Qt.Key.Key_Space)
     assert session.scan_layer is not None
     assert panel.focusWidget() is panel.segment
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_of_the_steps_and_settings_is_cut_off_at_1280_by_720(session, theme):
+    viewer = session._viewer()
+    viewer.theme = theme
+    viewer.window.resize(1280, 720)
+    show_first_steps(viewer)
+    viewer.window.show()
+    QApplication.processEvents()
+    panel = next(w for w in viewer.window.dock_widgets.values() if isinstance(w, TmcaWidget))
+    assert_inside(panel.guide, panel)
+    assert_inside(panel.segment, panel)
+    session.first_steps.try_phantom()
+    panel.tabs.setCurrentWidget(panel.preferences)
+    QApplication.processEvents()
+    assert_inside(panel.preferences, panel)
+    assert panel.width() <= 480
+
+
+def assert_inside(page, panel):
+    assert page.isVisible()
+    for widget in (page, *page.findChildren(QWidget)):
+        if widget.isVisibleTo(panel):
+            corner = widget.mapTo(panel, QPoint(widget.width(), widget.height()))
+            assert corner.x() <= panel.width() + 1, widget
+            assert corner.y() <= panel.status.y() + 1, widget

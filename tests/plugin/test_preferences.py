@@ -115,3 +115,15 @@ def test_after_a_comparison_the_mask_is_as_the_user_likes_it(session, masked, fi
     assert masked.contour == 2
     hide_outlines(session._viewer(), masked)
     assert masked.contour == contour
+
+
+def test_every_change_of_the_mask_is_told(session, masked):
+    told = []
+    session.mask_changed.connect(lambda: told.append(int(np.asarray(masked.data).sum())))
+    before = int(np.asarray(masked.data).sum())
+    masked.data_setitem((np.array([0]), np.array([5])), 1)
+    assert told[-1] == before + 1
+    session.undo()
+    assert told[-1] == before
+    session.redo()
+    assert told[-1] == before + 1
