@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer, QVariantAnimation
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QProgressBar,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MASK_INTERVAL_MS, FADE_MS = 150, 160
 # What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
 BUSY_MS = 150
+_NAME_LENGTH = 12  # characters
 NOTICE = "Research use only. Not a medical device."
 
 
@@ -111,6 +113,9 @@ class TmcaWidget(QWidget):
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(6, 2, 6, 2)
         layout.setSpacing(3)
+        for chooser in (self.image, self.model):  # the folder of a model, or a file's name, may be wider than the panel
+            chooser.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            chooser.native.setMinimumContentsLength(_NAME_LENGTH)
         network = Container(widgets=[self.model, self.device], layout="horizontal", labels=True, label="Model")
         network.margins = (0, 0, 0, 0)
         self._choosers = Container(widgets=[self.image], labels=True)
@@ -157,6 +162,8 @@ class TmcaWidget(QWidget):
         self.report.live.setChecked(session.live)
         self.report.live.toggled.connect(self._on_live)
         self.report.pointed.connect(self._on_report_pointed)
+        # Napari's own dialog may have changed them since.
+        self.tabs.currentChanged.connect(self._on_page)
         self._mask_timer.timeout.connect(self._on_mask)
         self._busy.timeout.connect(self._show_state)
         self._fade.valueChanged.connect(self._on_fade)
@@ -214,6 +221,9 @@ class TmcaWidget(QWidget):
         self.guide.setVisible(shown)
         # Without a scan there is nothing on the pages, and the steps need their room on a small screen.
         self.tabs.setVisible(not shown)
+        self.preferences.refresh()
+
+    def _on_page(self) -> None:
         self.preferences.refresh()
 
     def _on_settings(self) -> None:

@@ -108,6 +108,12 @@ def test_the_page_shows_what_was_kept(panel, session, qtbot):
     assert again.preferences.filled.currentData() is True
 
 
+def test_the_page_follows_what_napari_s_own_dialog_changed(panel, session, phantom_layer):
+    change_settings(mask_opacity=0.3)
+    panel.tabs.setCurrentWidget(panel.preferences)
+    assert panel.preferences.opacity.value() == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(("filled", "contour"), [(True, 0), (False, 1)])
 def test_after_a_comparison_the_mask_is_as_the_user_likes_it(session, masked, filled, contour):
     change_settings(mask_filled=filled)
