@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MASK_INTERVAL_MS, FADE_MS = 150, 160
 # What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
 BUSY_MS = 150
-_NAME_LENGTH = 12  # characters
+_NAME_LENGTH = 6  # characters shown at least
 NOTICE = "Research use only. Not a medical device."
 
 
