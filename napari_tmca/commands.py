@@ -37,18 +37,39 @@ def show_keys(viewer: Viewer) -> QDialog:
     return dialog
 
 
+def show_first_steps(viewer: Viewer) -> None:
+    """Show the first steps in the panel, which is docked where it is not yet."""
+    from napari_tmca.session import session_of
+
+    show_workbench(viewer)
+    session_of(viewer).first_steps.show()
+
+
+def open_scan(viewer: Viewer) -> None:
+    """Ask for a file and open the scan in it; where there are several, ask which."""
+    from qtpy.QtWidgets import QFileDialog
+
+    path, _ = QFileDialog.getOpenFileName(None, "Open scan")
+    if path:
+        _open(viewer, Path(path))
+
+
 def open_dicom_folder(viewer: Viewer) -> None:
     """Ask for a folder and open the DICOM series in it; where there are several, ask which."""
     from qtpy.QtWidgets import QFileDialog
 
+    folder = QFileDialog.getExistingDirectory(None, "Open DICOM folder")
+    if folder:
+        _open(viewer, Path(folder))
+
+
+def _open(viewer: Viewer, path: Path) -> None:
     from napari_tmca.choose import read_or_ask
     from napari_tmca.session import session_of
 
-    folder = QFileDialog.getExistingDirectory(None, "Open DICOM folder")
-    if folder:
-        try:
-            scan = read_or_ask(Path(folder))
-            if scan is not None:
-                session_of(viewer).open_scan(folder, scan)
-        except TmcaError as error:
-            report_error(error)
+    try:
+        scan = read_or_ask(path)
+        if scan is not None:
+            session_of(viewer).open_scan(path, scan)
+    except TmcaError as error:
+        report_error(error)

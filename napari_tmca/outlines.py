@@ -8,6 +8,8 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_tmca.appearance import contour
+
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image, Layer
@@ -43,9 +45,9 @@ def show_outlines(
 
 
 def hide_outlines(viewer: Viewer, mask: Labels | None) -> None:
-    """Take the network's outline away, and fill the mask again."""
+    """Take the network's outline away, and show the mask as the user likes it."""
     if mask is not None:
-        mask.contour = 0
+        mask.contour = contour()
     for layer in [layer for layer in viewer.layers if is_outline(layer)]:
         viewer.layers.remove(layer)
 

@@ -17,6 +17,7 @@ from psygnal import Signal
 from napari_tmca.canvas import CanvasTools, index_in
 from napari_tmca.correcting import Corrector
 from napari_tmca.editing import TOOLS, MaskEditor
+from napari_tmca.first_steps import FirstSteps
 from napari_tmca.heatmaps import Heatmaps, Level, MapChoice, Values
 from napari_tmca.layers import SCAN_KEY, area_in_words, layer_spacing_mm, layer_to_scan, present, scan_to_layer_data
 from napari_tmca.notify import report_error
@@ -75,8 +76,8 @@ class Session:
     """What the panel shows and edits.
 
     Signals (psygnal): `state_changed`, `report_changed`, `result_changed`, `mask_changed`, `layers_changed`,
-    `messages_changed` without argument, `progressed` with slices done and slices in all, and `pointed` with the
-    attention of every sentence (a dict) where the mouse points at the mask.
+    `messages_changed`, `settings_changed` without argument, `progressed` with slices done and slices in all, and
+    `pointed` with the attention of every sentence (a dict) where the mouse points at the mask.
 
     Parameters
     ----------
@@ -91,6 +92,7 @@ class Session:
     mask_changed = Signal()
     layers_changed = Signal()
     messages_changed = Signal()
+    settings_changed = Signal()
     progressed = Signal(int, int)
     pointed = Signal(object)
 
@@ -105,11 +107,12 @@ class Session:
         self.messages: tuple[str, ...] = ()
         self.canvas = CanvasTools(viewer)
         self._viewer = weakref.ref(viewer)
+        self._scan_layer: weakref.ref[Image] | None = None
+        self.first_steps = FirstSteps(self)
         self._mask = MaskEditor(viewer)
         self._heatmaps = Heatmaps(viewer, self._ask_words)
         self._segmenter = Segmenter(viewer, self._heatmaps, self._show)
         self._corrector = Corrector(viewer, self._mask, self.canvas)
-        self._scan_layer: weakref.ref[Image] | None = None
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
         self._remarks: tuple[Remark, ...] | None = ()
@@ -163,9 +166,13 @@ class Session:
         """
         data, attributes, _ = scan_to_layer_data(read_scan(Path(path)) if scan is None else scan)
         layer = Image(data, **attributes)
+        self.add_scan(layer)
+        return layer
+
+    def add_scan(self, layer: Image) -> None:
+        """Add an image to the viewer and choose it."""
         self._require_viewer().add_layer(layer)
         self.choose_layer(layer)
-        return layer
 
     @property
     def num_slices(self) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from napari.settings import get_plugin_settings
+
+from tmca_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,14 @@ class Settings:
     live : bool
     mask_opacity : float
         0..1.
+    mask_filled : bool
+        Filled, or an outline.
+    class_colors : str
+        As ``"#e69f00, #56b4e9"``, class after class; where one is missing or unreadable, the class keeps its own.
+    own_windows : str
+        As ``"Liver: 60, 160; Stroke: 40, 40"``: name, level, width (`tmca_core.window.parse_windows`).
+    first_steps : bool
+        Show the first steps where no scan is open.
 
     """
 
@@ -33,6 +44,10 @@ class Settings:
     annotator: str = ""
     live: bool = False
     mask_opacity: float = 0.9
+    mask_filled: bool = False
+    class_colors: str = ""
+    own_windows: str = ""
+    first_steps: bool = True
 
 
 def read_settings() -> Settings:
@@ -49,4 +64,28 @@ def read_settings() -> Settings:
         annotator=str(chosen.annotator).strip(),
         live=bool(chosen.live),
         mask_opacity=float(chosen.mask_opacity),
+        mask_filled=bool(chosen.mask_filled),
+        class_colors=str(chosen.class_colors),
+        own_windows=str(chosen.own_windows),
+        first_steps=bool(chosen.first_steps),
     )
+
+
+def change_settings(**changes: Any) -> None:
+    """Change preferences by their names in `Settings`; napari writes them to its folder at once.
+
+    Raises
+    ------
+    ConfigError
+        If napari does not know the plugin.
+
+    """
+    try:
+        chosen = get_plugin_settings("napari-tmca").segmentation
+    except (KeyError, AttributeError) as error:
+        raise ConfigError(
+            "napari does not know napari-tmca, so its preferences cannot be kept.",
+            hint="Install napari-tmca into napari's environment, and enable it in the list of plugins.",
+        ) from error
+    for name, value in changes.items():
+        setattr(chosen, name, value)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_tmca.layers import SCAN_KEY
+from napari_tmca.settings import read_settings
 from tmca_core.io.dicom_windows import read_windows
 from tmca_core.study import Scan
-from tmca_core.window import window_presets
+from tmca_core.window import parse_windows, window_presets
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -20,7 +21,7 @@ _STEPS = 500  # pixels of the mouse for the whole range
 def presets_of(layer: Image | None) -> dict[str, tuple[float, float]]:
     """Return the named windows of an image, lowest and highest intensity; none for a coloured one.
 
-    Those that its own DICOM header recommends come behind the automatic one.
+    Those of the preferences and those that its own DICOM header recommends come behind the automatic one.
     """
     if layer is None or layer.rgb:
         return {}
@@ -29,7 +30,8 @@ def presets_of(layer: Image | None) -> dict[str, tuple[float, float]]:
     presets = window_presets(pixels, scan.modality if isinstance(scan, Scan) else "")
     source = scan.source if isinstance(scan, Scan) and scan.modality else None
     own = read_windows(source) if source is not None else {}
-    return dict([*presets.items()][:1]) | own | dict([*presets.items()][1:])
+    chosen, _ = parse_windows(read_settings().own_windows)
+    return dict([*presets.items()][:1]) | chosen | own | dict([*presets.items()][1:])
 
 
 def set_window(layer: Image | None, low: float, high: float) -> None:

@@ -1,24 +1,30 @@
-"""Make the pictures of the documentation from the phantom, in a real window.
+"""Make the pictures of the documentation from the phantom, in a real window, and a film of the whole flow.
 
 Usage: python scripts/screenshots.py [--out docs/images] [--all]
 
+The film, flow.gif, goes from the first steps over report, mask and map of a sentence to a corrected and saved mask.
 ``--all`` makes every page of the panel at 1280 x 720 and 1920 x 1080, in the dark and the light theme, to be looked at.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Image
+from napari.settings import get_plugin_settings
 from PIL import Image as Picture
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_tmca import open_workbench
 from napari_tmca.layers import scan_to_layer_data
+from napari_tmca.sample_data import phantom
+from napari_tmca.session import session_of
 from napari_tmca.widgets import TmcaWidget
 from tmca_core.atomic import atomic_write
 from tmca_core.phantom import make_phantom
@@ -32,7 +38,47 @@ REPORT = (
     "Ground-glass opacity in the right mid lung. Probable consolidation in the left base. No pleural effusion."
 )
 SIZES = ((1280, 720), (1920, 1080))
-PAGES = ("result", "correct", "view")
+PAGES = ("result", "correct", "view", "preferences")
+FILM_SIZE, FILM_COLORS = (896, 504), 256
+MOST_FILM_BYTES = 1_500_000
+# The stroke of the film, in shares of the picture (across, down): under the mask, on the side of the patient's right.
+STROKE = ((0.16, 0.45), (0.18, 0.49), (0.21, 0.53), (0.24, 0.55), (0.28, 0.57), (0.32, 0.57))
+BRUSH = 14
+
+
+@dataclass
+class Film:
+    """Pictures of the window, each with the time that it is shown."""
+
+    viewer: Viewer
+    frames: list[Picture.Image] = field(default_factory=list)
+    times_ms: list[int] = field(default_factory=list)
+
+    def take(self, time_ms: int, *, wait_ms: int = 250) -> None:
+        """Take a picture of the window as it is, once it has been drawn."""
+        _wait(wait_ms)
+        picture = Picture.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+        self.frames.append(picture.resize(FILM_SIZE, Picture.Resampling.LANCZOS))
+        self.times_ms.append(time_ms)
+
+    def write(self, path: Path) -> None:
+        """Write a GIF with one palette for all pictures, so that what stays the same costs nothing.
+
+        Raises
+        ------
+        RuntimeError
+            If it is larger than a page of documentation should load.
+
+        """
+        sheet = Picture.new("RGB", (FILM_SIZE[0], FILM_SIZE[1] * len(self.frames)))
+        for i, frame in enumerate(self.frames):
+            sheet.paste(frame, (0, i * FILM_SIZE[1]))
+        palette = sheet.quantize(FILM_COLORS, method=Picture.Quantize.MAXCOVERAGE)
+        first, *others = (frame.quantize(palette=palette, dither=Picture.Dither.NONE) for frame in self.frames)
+        with atomic_write(path) as file:
+            first.save(file, "GIF", save_all=True, append_images=others, duration=self.times_ms, loop=0, optimize=True)
+        if path.stat().st_size > MOST_FILM_BYTES:
+            raise RuntimeError(f"{path}: {path.stat().st_size:,} bytes, more than {MOST_FILM_BYTES:,}")
 
 
 def main() -> None:
@@ -42,9 +88,16 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    # Neither the user's preferences are to be seen in the pictures, nor are they changed.
+    get_plugin_settings(path_dir=None)
     viewer = napari.Viewer(title="napari-tmca")
     viewer.window.resize(*SIZES[0])
     session = open_workbench(viewer)
+    _film(viewer).write(options.out / "flow.gif")
+    session.clear()
+    viewer.layers.clear()
+    _panel(viewer).tabs.setCurrentIndex(0)
+    _shoot(viewer, options.out / "first_steps.png")
     data, attributes, _ = scan_to_layer_data(make_phantom(SEED).scan)
     layer = viewer.add_layer(Image(data, **{**attributes, "name": f"Chest phantom {SEED}"}))
     session.choose_layer(layer)
@@ -66,6 +119,46 @@ def main() -> None:
             viewer.fit_to_view()
             _shoot(viewer, options.out / f"{page}_{theme}_{size[0]}x{size[1]}.png")
     viewer.close()
+
+
+def _film(viewer: Viewer) -> Film:
+    """Go through the whole flow with the panel's own buttons."""
+    film, session, panel = Film(viewer), session_of(viewer), _panel(viewer)
+    film.take(2200, wait_ms=700)
+    data, attributes, _ = phantom()[0]
+    text = attributes["metadata"].pop("report")
+    session.add_scan(Image(data, **attributes))
+    film.take(1200, wait_ms=700)
+    session.set_report(text)
+    film.take(2200)
+    future = session.segment()
+    film.take(600, wait_ms=50)
+    future.result(timeout=600)
+    viewer.fit_to_view()
+    film.take(2000, wait_ms=700)
+    for sentence in session.report.used:
+        session.show_map(sentence=sentence)
+        panel.result.refresh()
+        film.take(1500)
+    session.heatmap_layer.visible = False
+    panel.tabs.setCurrentWidget(panel.correct)
+    layer = session.mask_layer
+    layer.mode, layer.brush_size = "paint", BRUSH
+    film.take(900)
+    height, width = layer.data.shape
+    with layer.block_history():
+        for across, down in STROKE:
+            layer.paint((int(height * down), int(width * across)), 1)
+            film.take(220)
+    layer.mode = "pan_zoom"
+    panel.correct.tools["fill holes"].click()
+    film.take(1200)
+    panel.tabs.setCurrentWidget(panel.result)
+    film.take(900)
+    with tempfile.TemporaryDirectory() as folder:
+        session.save_labels(Path(folder) / "chest_phantom_mask.png")
+        film.take(3000)
+    return film
 
 
 def _panel(viewer: Viewer) -> TmcaWidget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,30 @@ def robust_window(
 
 # Level and width in Hounsfield units, as radiologists read CT.
 _CT_WINDOWS = {"Lung": (-600.0, 1500.0), "Soft tissue": (40.0, 400.0), "Bone": (400.0, 1800.0), "Brain": (40.0, 80.0)}
+_WINDOW = re.compile(r"([^:]*[^:\s])\s*:\s*(-?\d+(?:\.\d+)?)\s*[,/ ]\s*(\d+(?:\.\d+)?)")
 _CONTRAST = {"Automatic": WINDOW_PERCENTILES, "More contrast": (10.0, 98.0), "Full range": (0.0, 100.0)}
+
+
+def parse_windows(text: str) -> tuple[dict[str, tuple[float, float]], tuple[str, ...]]:
+    """Return named windows, lowest and highest intensity, and the parts of the text that could not be read.
+
+    Parameters
+    ----------
+    text : str
+        ``"Liver: 60, 160; Stroke: 40, 40"``: name, level, width (above 0); a line for each, or a semicolon
+        between.
+
+    """
+    windows: dict[str, tuple[float, float]] = {}
+    unread = []
+    for part in filter(None, (part.strip() for part in text.replace("\n", ";").split(";"))):
+        match = _WINDOW.fullmatch(part)
+        if match is None or float(match[3]) <= 0:
+            unread.append(part)
+            continue
+        level, width = float(match[2]), float(match[3])
+        windows[match[1].strip()] = (level - width / 2, level + width / 2)
+    return windows, tuple(unread)
 
 
 def window_presets(pixels: NDArray[np.generic], modality: str) -> dict[str, tuple[float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QColor, QIcon, QKeySequence, QPixmap
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -17,9 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_tmca.appearance import class_colors
 from napari_tmca.editing import TOOLS
-from napari_tmca.layers import CLASSES
 from napari_tmca.shortcuts import key_of
+from napari_tmca.widgets.style import swatch
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QLayout
@@ -58,8 +59,8 @@ class CorrectWidget(QWidget):
         self.redo.setToolTip("Do it again (Ctrl+Shift+Z with the mask selected)")
         self.tools = {name: QPushButton(name.capitalize()) for name in TOOLS}
         self.classes = QComboBox()
-        for number, (name, color) in enumerate(CLASSES.items(), 1):
-            self.classes.addItem(_icon(color), name, number)
+        for number, (name, color) in enumerate(class_colors().items(), 1):
+            self.classes.addItem(swatch(color), name, number)
         self.classes.setToolTip("What brush and tools draw. The network knows the target alone.")
         self.sentence = QComboBox()
         self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -91,6 +92,11 @@ class CorrectWidget(QWidget):
             self.classes.setCurrentIndex(self.classes.findData(int(layer.selected_label)))
             self.classes.blockSignals(False)
         self._fill_sentences()
+
+    def show_colors(self) -> None:
+        """Show the classes in the colours that they have now."""
+        for index, color in enumerate(class_colors().values()):
+            self.classes.setItemIcon(index, swatch(color))
 
     def _fill_sentences(self) -> None:
         segmentation = self._session.segmentation
@@ -175,9 +181,3 @@ def _row(*buttons: QPushButton) -> QLayout:
     for button in buttons:
         row.addWidget(button)
     return row
-
-
-def _icon(color: tuple[float, float, float, float]) -> QIcon:
-    picture = QPixmap(12, 12)
-    picture.fill(QColor.fromRgbF(*color))
-    return QIcon(picture)

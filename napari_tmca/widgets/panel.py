@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer, QVariantAnimation
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
+    QComboBox,
     QFrame,
     QHBoxLayout,
     QProgressBar,
@@ -22,6 +23,8 @@ from qtpy.QtWidgets import (
 from napari_tmca.session import session_of
 from napari_tmca.shortcuts import key_of, register_shortcuts
 from napari_tmca.widgets.correct import CorrectWidget
+from napari_tmca.widgets.guide import GuideWidget
+from napari_tmca.widgets.preferences import PreferencesWidget
 from napari_tmca.widgets.report import ReportWidget
 from napari_tmca.widgets.result import ResultWidget
 from napari_tmca.widgets.slices import SlicesWidget
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 MASK_INTERVAL_MS, FADE_MS = 150, 160
 # What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
 BUSY_MS = 150
+_NAME_LENGTH = 6  # characters shown at least
 NOTICE = "Research use only. Not a medical device."
 
 
@@ -51,6 +55,7 @@ class TmcaWidget(QWidget):
         super().__init__(parent)
         self.session = session_of(napari_viewer)
         register_shortcuts()
+        self.guide = GuideWidget(self.session.first_steps, napari_viewer)
         self.image: Any = create_widget(annotation=Image, label="Image", options={"tooltip": "The scan to segment"})
         self.model = ComboBox(label="Model", choices=_model_choices(self.session.model), value=self.session.model)
         self.device = ComboBox(label="Device", choices=("auto", "cpu", "cuda", "mps"), value=self.session.device)
@@ -73,6 +78,7 @@ class TmcaWidget(QWidget):
         self.result = ResultWidget(self.session)
         self.correct = CorrectWidget(self.session)
         self.view = ViewWidget(self.session)
+        self.preferences = PreferencesWidget(self.session)
         self.tabs = QTabWidget()
         # A stroke of the brush changes the mask a hundred times a second; its size may follow a little later.
         self._mask_timer = QTimer(self)
@@ -92,6 +98,7 @@ class TmcaWidget(QWidget):
     def refresh(self) -> None:
         """Show the whole session as it is."""
         self._on_layers()
+        self._on_first_steps()
         self._on_report()
         self._on_state()
         self._on_result()
@@ -108,10 +115,14 @@ class TmcaWidget(QWidget):
         layout = QVBoxLayout(inner)
         layout.setContentsMargins(6, 2, 6, 2)
         layout.setSpacing(3)
+        for chooser in (self.image, self.model):  # the folder of a model, or a file's name, may be wider than the panel
+            chooser.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            chooser.native.setMinimumContentsLength(_NAME_LENGTH)
         network = Container(widgets=[self.model, self.device], layout="horizontal", labels=True, label="Model")
         network.margins = (0, 0, 0, 0)
         self._choosers = Container(widgets=[self.image], labels=True)
         self._choosers.margins = (0, 0, 0, 0)
+        layout.addWidget(self.guide)
         layout.addWidget(self._choosers.native)
         layout.addWidget(self.report)
         layout.addWidget(self.slices)
@@ -121,7 +132,13 @@ class TmcaWidget(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.messages)
-        for name, page in (("Result", self.result), ("Correct", self.correct), ("View", self.view)):
+        pages = (
+            ("Result", self.result),
+            ("Correct", self.correct),
+            ("View", self.view),
+            ("Settings", self.preferences),
+        )
+        for name, page in pages:
             self.tabs.addTab(page, name)
         layout.addWidget(self.tabs)
         self.view.network.addWidget(network.native)
@@ -148,10 +165,13 @@ class TmcaWidget(QWidget):
         self.report.live.setChecked(session.live)
         self.report.live.toggled.connect(self._on_live)
         self.report.pointed.connect(self._on_report_pointed)
+        # Napari's own dialog may have changed them since.
+        self.tabs.currentChanged.connect(self._on_page)
         self._mask_timer.timeout.connect(self._on_mask)
         self._busy.timeout.connect(self._show_state)
         self._fade.valueChanged.connect(self._on_fade)
         self.segment.clicked.connect(self._on_segment)
+        self.guide.tried.connect(self.segment.setFocus)
         self.cancel.clicked.connect(session.cancel)
         links = (
             (session.layers_changed, self._on_layers),
@@ -162,6 +182,8 @@ class TmcaWidget(QWidget):
             (session.pointed, self._on_mask_pointed),
             (session.messages_changed, self._on_messages),
             (session.progressed, self._on_progress),
+            (session.settings_changed, self._on_settings),
+            (session.first_steps.changed, self._on_first_steps),
         )
         for signal, slot in links:
             signal.connect(slot)
@@ -196,6 +218,20 @@ class TmcaWidget(QWidget):
         self.segment.setEnabled(layer is not None and self.session.state == "idle")
         for page in (self.result, self.correct, self.view):
             page.refresh()
+
+    def _on_first_steps(self) -> None:
+        shown = self.session.first_steps.is_shown
+        self.guide.setVisible(shown)
+        # Without a scan there is nothing on the pages, and the steps need their room on a small screen.
+        self.tabs.setVisible(not shown)
+        self.preferences.refresh()
+
+    def _on_page(self) -> None:
+        self.preferences.refresh()
+
+    def _on_settings(self) -> None:
+        self.view.show_windows()
+        self.correct.show_colors()
 
     def _on_report(self) -> None:
         self.report.setValue(self.session.report)

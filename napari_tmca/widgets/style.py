@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QLabel
 
 AMBER = "#e69f00"
@@ -22,3 +23,10 @@ def say(label: QLabel, text: str, *, is_amber: bool) -> None:
     """Write into a label; black on amber where the reader should look twice."""
     label.setText(text)
     label.setStyleSheet(AMBER_STYLE if is_amber else "")
+
+
+def swatch(color: str) -> QIcon:
+    """Return a small square of a colour, ``"#rrggbb"``."""
+    picture = QPixmap(12, 12)
+    picture.fill(QColor(color))
+    return QIcon(picture)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from napari_tmca.session import Session
 
 
+_KEYS = 9  # Alt+1 ... Alt+9
+
+
 class ViewWidget(QWidget):
     """Windows of the session's image, and layers of its result.
 
@@ -59,9 +62,7 @@ class ViewWidget(QWidget):
         layer = session.scan_layer
         if layer is None or layer is not self._shown():
             self._shown = weakref.ref(layer) if layer is not None else _nothing
-            names = tuple(session.window_presets())
-            if names != self._names:
-                self._fill(names)
+            self.show_windows()
         kinds: tuple[tuple[QCheckBox, Values], ...] = (
             (self.probability, "probability"),
             (self.uncertainty, "uncertainty"),
@@ -72,6 +73,12 @@ class ViewWidget(QWidget):
             box.setChecked(session.is_shown(kind))
             box.blockSignals(False)
 
+    def show_windows(self) -> None:
+        """Show a button for each window that the image has now."""
+        names = tuple(self._session.window_presets())
+        if names != self._names:
+            self._fill(names)
+
     def _fill(self, names: tuple[str, ...]) -> None:
         for button in self.windows.values():
             self._grid.removeWidget(button)
@@ -79,9 +86,9 @@ class ViewWidget(QWidget):
         self._names, self.windows = names, {}
         for i, name in enumerate(names):
             button = QPushButton(name)
-            key = f"Alt+{i + 1}"
+            key = f"Alt+{i + 1}" if i < _KEYS else ""
             button.setShortcut(QKeySequence(key))
-            button.setToolTip(f"{name} window ({key})")
+            button.setToolTip(f"{name} window ({key})" if key else f"{name} window")
             button.clicked.connect(partial(self._on_window, name))
             self._grid.addWidget(button, i // 2, i % 2)
             self.windows[name] = button

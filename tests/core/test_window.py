@@ -7,7 +7,7 @@ import pytest
 
 from tmca_core.model.architecture import PreprocessArchitecture
 from tmca_core.model.preprocess import intensity_window
-from tmca_core.window import robust_window
+from tmca_core.window import parse_windows, robust_window
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
@@ -38,3 +38,13 @@ def test_outliers_do_not_widen_it():
 
 def test_a_constant_image_has_equal_ends():
     assert robust_window(np.full((4, 4), 7, dtype=np.int16)) == (7.0, 7.0)
+
+
+def test_named_windows_are_read_and_what_is_none_is_named():
+    windows, unread = parse_windows("Liver: 60, 160; Late phase : -40.5 81\nBone: 400/1800;; wide; Flat: 40, 0; : 1, 2")
+    assert windows == {"Liver": (-20.0, 140.0), "Late phase": (-81.0, 0.0), "Bone": (-500.0, 1300.0)}
+    assert unread == ("wide", "Flat: 40, 0", ": 1, 2")
+
+
+def test_no_windows_are_none():
+    assert parse_windows(" ; \n") == ({}, ())

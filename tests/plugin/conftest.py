@@ -65,3 +65,12 @@ def move_mouse(qapp):
         qapp.sendEvent(widget, QMouseEvent(QEvent.Type.MouseMove, local, on_screen, none, button, no_key))
 
     return move
+
+
+@pytest.fixture(autouse=True)
+def _own_preferences(tmp_path, monkeypatch):
+    """Preferences of the plugin that no other test has changed, kept in a folder of this test's own."""
+    import napari.settings
+
+    monkeypatch.setattr(napari.settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})

@@ -175,7 +175,7 @@ def test_the_second_reader_sees_both_outlines_and_judges(work, session):
     assert len(outlines) == 2
     assert session.mask_layer in outlines
     work.show_outlines(False)
-    assert not [layer for layer in session._viewer().layers if isinstance(layer, Labels) and layer.contour]
+    assert [layer for layer in session._viewer().layers if isinstance(layer, Labels)] == [session.mask_layer]
     with pytest.raises(ProjectError, match="with a comment"):
         work.give_back("")
     record = work.give_back("Too wide.")

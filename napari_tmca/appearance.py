@@ -1,0 +1,44 @@
+"""How masks look: the colours of the classes, outline or filled, opacity; as the user chose."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_tmca.layers import CLASSES
+from napari_tmca.settings import read_settings
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+_OUTLINE_PIXELS = 1
+# Of what was painted with a number that is no class.
+_NO_CLASS = "#d55e00"
+
+
+def class_colors() -> dict[str, str]:
+    """Return the colour of each class, as ``"#rrggbb"``: the one chosen, or its own where none can be read."""
+    own = {name: _to_hex(color) for name, color in CLASSES.items()}
+    chosen = [color.strip() for color in read_settings().class_colors.split(",")]
+    return own | {name: color for name, color in zip(own, chosen, strict=False) if _HEX.fullmatch(color)}
+
+
+def contour() -> int:
+    """Return the width of a mask's outline in pixels; 0 where masks are filled."""
+    return 0 if read_settings().mask_filled else _OUTLINE_PIXELS
+
+
+def dress(layer: Labels) -> None:
+    """Give a mask the look that the user chose."""
+    colors: dict[int | None, str] = {None: _NO_CLASS, 0: "transparent"}
+    colors.update(enumerate(class_colors().values(), 1))
+    layer.colormap = DirectLabelColormap(color_dict=colors)
+    layer.opacity = read_settings().mask_opacity
+    layer.contour = contour()
+
+
+def _to_hex(color: tuple[float, float, float, float]) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in color[:3])
