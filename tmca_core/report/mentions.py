@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 # How far before a finding "old" or "previous" may stand.
 _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
-_GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
+_GOES_ON_BEFORE_COMMA = re.compile(r"(?<!and )(?<!\+ )(?<!& )(?<!\+)(?<!&)\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
+# "... the apex and mid zone the left base is fine": dictated without a full stop.
+_RUN_ON = re.compile(
+    r"(?<=[a-z])\s(?=the\s+(?:rest\s+of\s+the\s+)?(?:(?:left|right)\s+)?(?:\w+\s+)?"
+    r"(?:apex|base|lung|zone|lobe|field)s?\s+(?:is|are|remains?|looks?)\s+(?:\w+\s+)?$)",
+    re.IGNORECASE,
+)
+_PLACE_BEFORE = re.compile(r"\b(?:apex|apices|base|bases|(?:lung|zone|lobe|field|side)s?)$", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
 # "The apex is affected, the base is not": the opposite of what was said last.
 _NOT_SO = re.compile(r"\b(?:(?:is|are|was|were|does|do)\s+)?not(?=\s*(?:[.;,)]|$))", re.IGNORECASE)
@@ -92,6 +99,9 @@ def _part_what_is_clear(text: str) -> str:
     """Return a text in which a semicolon parts "consolidation in the mid zone, right apex clear"."""
     rules = load_rules()
     for cue in rules.clear_after.finditer(text):
+        run_on = _RUN_ON.search(text[: cue.start()])
+        if run_on and _PLACE_BEFORE.search(text[: run_on.start()]):
+            text = f"{text[: run_on.start()]};{text[run_on.end() :]}"
         comma = _last_comma(text, cue.start())
         while comma > 0 and _GOES_ON_BEFORE_COMMA.search(text, 0, comma):
             comma = _last_comma(text, comma)

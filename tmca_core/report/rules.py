@@ -23,6 +23,8 @@ class Rules:
 
     headings: re.Pattern[str]
     headings_about_picture: frozenset[str]
+    headings_of_description: frozenset[str]
+    brief_headings: frozenset[str]
     abbreviations: frozenset[str]
     findings: re.Pattern[str]
     kinds: re.Pattern[str]
@@ -45,6 +47,7 @@ class Rules:
     not_vague: re.Pattern[str]
     clear_after: re.Pattern[str]
     clear_before: re.Pattern[str]
+    spared: re.Pattern[str]
     excepts: re.Pattern[str]
     going_on: frozenset[str]
     rest: re.Pattern[str]
@@ -80,6 +83,8 @@ def load_rules() -> Rules:
     return Rules(
         headings=re.compile(rf"({_alternatives(headings)})[ \t]*:", re.IGNORECASE),
         headings_about_picture=frozenset(sections["about_picture"]),
+        headings_of_description=frozenset(sections["description"]),
+        brief_headings=frozenset(sections["brief"]),
         abbreviations=frozenset(raw["sentences"]["abbreviations"]),
         findings=_words(term for kind, terms in kinds.items() if kind != "device" for term in terms),
         kinds=_words(term for terms in kinds.values() for term in terms),
@@ -107,6 +112,7 @@ def load_rules() -> Rules:
         ),
         clear_after=_words(clear["after"]),
         clear_before=_words(clear["before"]),
+        spared=_words(clear["implies"]),
         excepts=_words(clear["except"]),
         going_on=frozenset(word for term in (*raw["going_on"]["words"], *glue) for word in term.split()),
         rest=_words(clear["rest"]),
