@@ -96,9 +96,10 @@ def _cost(
     start, end = (mention.end, place.start) if is_behind else (place.end, mention.start)
     between = text[start:end]
     for other in stated:  # the commas of "upper, mid and lower zones" keep nothing apart
-        if start <= other.start and other.end <= end and not other.place.side:
-            inner = _MARK.sub(" ", text[other.start : other.end])
-            between = between.replace(text[other.start : other.end], inner)
+        if start <= other.start and other.end <= end:
+            first, last = other.start - start, other.end - start
+            inner = _MARK.sub(lambda m: " " * len(m.group()), between[first:last])
+            between = between[:first] + inner + between[last:]
     cost = sum(weight * len(pattern.findall(between)) for pattern, weight in _APART) + _PER_CHARACTER * len(between)
     cost += _PER_FINDING_BETWEEN * sum(start <= m.start and m.end <= end and m.manner != "vague" for m in mentions)
     if mention.manner == "clear":

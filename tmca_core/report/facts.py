@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # A distance from a landmark is no size.
 _SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:[.,]\d)?)\s*(mm|cm)\b(?!\s*(?:above|below|from))", re.IGNORECASE)
-_ASIDE = re.compile(r",\s*(?=(?:the|its|with|but|while|nothing|none|nil|not|sparing)\b)|\s(?=(?:with|but|while)\b)", re.IGNORECASE)
+_ASIDE = re.compile(
+    r",\s*(?=(?:the|its|with|but|while|nothing|none|nil|not|sparing)\b)|\s(?=(?:with|but|while)\b)", re.IGNORECASE
+)
 _LISTED = re.compile(r"\b(?:and|or|are|all|both)\b|&", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _LARGEST_SIZE_MM = 400.0

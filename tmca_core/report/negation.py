@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _LIST = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
 # "Opacities in the upper zones, none at the base" denies what is at the base.
 _OF_A_PLACE = re.compile(r"\s+(?:at|in|on|over|within|elsewhere)\b", re.IGNORECASE)
+# "Opacity: no", in a form that is filled in.
+_ANSWER_NO = re.compile(r"[\w-]+(?:\s+(?:present|seen))?\s*[:=?\u2013-]\s*no\s*(?=[,;.\n]|$)", re.IGNORECASE)
 _STOP = re.compile(r";|\s[-\u2013]\s")
 
 
@@ -38,7 +40,9 @@ def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]], reac
     rules = load_rules()
     start, end = next((a, b) for a, b in clauses if a <= position < b)
     behind = rules.denied_after.finditer(text, position, end if reach is None else reach)
-    if any(cue.group().lower() not in ("none", "nil") or not _OF_A_PLACE.match(text, cue.end()) for cue in behind):
+    if _ANSWER_NO.match(text, position, end) or any(
+        cue.group().lower() not in ("none", "nil") or not _OF_A_PLACE.match(text, cue.end()) for cue in behind
+    ):
         return True
     return any(_reaches(text, cue, position, end) for cue in rules.denied_before.finditer(text, start, position))
 

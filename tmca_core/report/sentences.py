@@ -18,10 +18,13 @@ _LIST_ITEM = re.compile(r"(?:[-*\u2022\u00b7]|\(?\d{1,2}[.)])\s")
 _WORD_BEFORE = re.compile(r"[\w.]{1,12}$")
 # "LUNGS, RIGHT:", "Left lung -", "R:" at the start of a line or sentence: what follows is of that lung.
 SIDE_LABEL = re.compile(
-    r"(?:(?:lungs?\s*[,/-]?\s*|on\s+)?(?:the\s+)?(left|right|lt|rt|l|r)\b\.?(?:[ -](?:lungs?|sided?|hemithorax)(?:\s+fields?)?)?"
-    r"\s*(?::|\s[-\u2013]\s))",
+    r"(?:(?:lungs?\s*[,/-]?\s*|on\s+)?(?:the\s+)?(left|right|lt|rt|l|r)\b\.?"
+    r"(?:[ -](?:lungs?|sided?|hemithorax)(?:\s+fields?)?)?"
+    r"\s*(?::|\s[-\u2013]\s|$))",
     re.IGNORECASE,
 )
+# "Right base: no." ends, "No. 3" does not.
+_ANSWER_NO = re.compile(r"[:=?\u2013-]\s*no\Z", re.IGNORECASE)
 _CAPITALS = re.compile(r"[A-Z][A-Z /&-]{3,40}")
 
 
@@ -77,6 +80,8 @@ def _ends_sentence(text: str, start: int, match: re.Match[str], rules: Rules) ->
         return True
     word = _WORD_BEFORE.search(text, max(start, match.start() - 12), match.start())
     before = word.group().lower() if word else ""
+    if _ANSWER_NO.search(text, start, match.start()):
+        return True
     if before in rules.abbreviations or (len(before) == 1 and before.isalpha()):
         # "No." at the end of a line is an answer, not a number.
         return match.end() >= len(text) or text[match.end()] == "\n"
@@ -96,7 +101,7 @@ def _heading(text: str, start: int, end: int, rules: Rules) -> tuple[str, int]:
 
 
 def _end_of_section(text: str, start: int, end: int, heading: str, rules: Rules) -> int:
-    """Return where the text under a heading that is not about the picture ends, where nothing but the layout says so."""
+    """Return where the text under a heading not about the picture ends, if nothing but the layout says so."""
     is_over = heading not in rules.headings_about_picture and any(c.isalnum() for c in text[start:end])
     if not is_over or any(
         m.group(1).lower() in rules.headings_of_description and _starts_line(text, m.start())
