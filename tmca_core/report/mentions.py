@@ -35,6 +35,11 @@ _ANSWER = re.compile(
     r"(?:\b(?:zone|lobe|field|region|lung|apex|base|upper|mid|middle|lower|midzone|[rl][uml][zl]))(?:\s*[:=?\u2013-]\s*|\s+)(no|yes)\s*(?=[,;.\n]|$)",
     re.IGNORECASE,
 )
+# "UZ 0, MZ 0, LZ 2": a zone with a score of nothing.
+_SCORE_OF_NOTHING = re.compile(
+    r"\b(?:(?:upper|mid|middle|lower)(?:\s+zone)?|[rl]?[uml]z|apex|base)\s*[:=]?\s+0(?=\s*(?:[,;\n]|\.(?!\d)|$))",
+    re.IGNORECASE,
+)
 # Words of the same length that say the same.
 _ANSWERS = {"no": "ok", "yes": "ggo"}
 # Where an opacity of both lungs is most marked says nothing of where it is not.
@@ -87,7 +92,7 @@ class Mention:
 def prepare(sentence: str) -> str:
     """Return a sentence of the same length in which other wordings of a zone, and sides of no lung, are replaced."""
     rules = load_rules()
-    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, sentence))
+    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, _SCORE_OF_NOTHING.sub(_blank, sentence)))
     text = _EMPHASIS.sub(
         lambda m: _blank(m) if _says_both(text[: m.start()]) and _ONE_SIDE.search(m[0]) else m[0], text
     )

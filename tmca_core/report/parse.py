@@ -43,9 +43,9 @@ def parse_report(text: str) -> Report:
 
 def _says_what_is_spared(sentences: Sequence[Sentence]) -> bool:
     """Return whether a report that names no opacity implies one: "Left lung, right apex. Right base spared"."""
-    found = [f for s in sentences if s.is_about_picture for f in s.findings if f.kind == "opacity"]
-    is_spared = any(s.is_about_picture and load_rules().spared.search(s.text) for s in sentences)
-    return is_spared and bool(found) and all(f.certainty == "denied" and f.places for f in found)
+    used = [s for s in sentences if s.is_about_picture]
+    is_spared = any(load_rules().spared.search(s.text) for s in used)
+    return is_spared and all(f.certainty == "denied" for s in used for f in s.findings if f.kind == "opacity")
 
 
 def _understood(text: str, spans: Sequence[Span], context: Context) -> list[Sentence]:

@@ -111,7 +111,7 @@ def load_rules() -> Rules:
             rf"(?<!\w)(?:{_alternatives(vague['not_after'])})[ \t\n-]+(?:\w+[ \t\n]+)?\Z", re.IGNORECASE
         ),
         clear_after=_words(clear["after"]),
-        clear_before=_words(clear["before"]),
+        clear_before=re.compile(rf"{_words(clear['before']).pattern}|{_NOT_A_ZONE}", re.IGNORECASE),
         spared=_words(clear["implies"]),
         excepts=_words(clear["except"]),
         going_on=frozenset(word for term in (*raw["going_on"]["words"], *glue) for word in term.split()),
@@ -163,6 +163,8 @@ _LOW = (
     r"low(?=\s+(?:zone|lobe|field|third|patch|consol|infil|opac|haz|shadow)\w*|\s+lung(?!\s+vol))|(?<=mid/)low(?!\w)"
     r"|(?<=mid & )low(?!\w)|(?<=mid and )low(?!\w)"
 )
+# "The middle and inferior part, not superior".
+_NOT_A_ZONE = r"(?<=,\s)not(?=\s+(?:upper|mid|middle|lower|superior|inferior|apical|basal)(?!\w))"
 # One letter is a side only as a capital, and is none behind a number or a unit ("5 L oxygen", "45 mg/L").
 _LETTERS = r"(?-i:(?<!\w)(?<!\d\s)(?<![a-z\dU]/)(?<![a-z\dU]/\s)[LR](?![\w'%]))"
 _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"
