@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/wording.py --data QATA_FOLDER [--split val] [--limit N] [--model NAME] [--part heldout]
 
-benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state. ``dev``, ``dev2``
-and ``dev3`` (once held out) were looked at while the rules were mended, ``heldout`` was not. Printed are the share of
+benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state. ``dev``, ``dev2``,
+``dev3`` and ``heldout`` (both once held out) were looked at while the rules were mended. Printed are the share of
 texts whose places are read exactly, wrongly and not at all, and the scores with the benchmark's reports, with these in
 their place, and without any.
 """

@@ -245,29 +245,31 @@ class Predictor:
             raise ValueError("set_scan before predict")
         if threshold is not None and not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold: expected 0..1, got {threshold}")
-        sentences = () if report is None else told_sentences(report)
-        num_used = 0 if report is None else len(report.used)
+        told = () if report is None else told_sentences(report)
+        used = () if report is None else tuple(report.sentences[i].text for i in report.used)
         started = time.perf_counter()
         with torch.inference_mode():
-            embedding = self.model.encode_reports(self.model.tokenizer([sentences]).to(self.device))
+            # Together: a sentence that is in both is encoded once.
+            both = self.model.encode_reports(self.model.tokenizer([told, used]).to(self.device))
+        embedding, sentences = both.at(0), both.at(1) if used else None
         timings = {"report": time.perf_counter() - started, "image": 0.0}
         stack = scan_slices(self._scan)
         wanted = range(len(stack)) if slices is None else slices
         if len(wanted) == 0 or wanted.step != 1 or not 0 <= wanted.start < wanted.stop <= len(stack):
             raise ValueError(f"slices: expected some of 0..{len(stack) - 1}, one after the other, got {slices}")
-        parts = _Parts.empty((len(stack), *self._scan.shape[-2:]), wanted, has_words=bool(sentences))
+        parts = _Parts.empty((len(stack), *self._scan.shape[-2:]), wanted, has_words=bool(told))
         for first in range(wanted.start, wanted.stop, BATCH_SLICES):
             indices = range(first, min(first + BATCH_SLICES, wanted.stop))
             started = time.perf_counter()
             features = self._features_of(indices, stack)
-            if sentences:
+            if told:
                 parts.add_image_only(indices, [self._image_only_of(i, features[i], len(wanted)) for i in indices])
             timings["image"] += time.perf_counter() - started
             started = time.perf_counter()
-            parts.add(indices, [self._decode(features[i], embedding, num_used) for i in indices])
+            parts.add(indices, [self._decode(features[i], embedding, sentences) for i in indices])
             timings["report"] += time.perf_counter() - started
             yield SlicesDone(indices.stop - wanted.start, len(wanted))
-        distances = self._distances(parts.target_sums, embedding) if sentences else ()
+        distances = self._distances(parts.target_sums, embedding) if told else ()
         return self._assemble(self._scan, report, parts, distances, threshold, timings, smoothing)
 
     def pooled_features(self) -> NDArray[np.float32]:
@@ -389,16 +391,17 @@ class Predictor:
             )
         return values
 
-    def _decode(self, features: ImageFeatures, report: ReportEmbedding, num_used: int) -> _SliceAnswer:
+    def _decode(
+        self, features: ImageFeatures, report: ReportEmbedding, sentences: ReportEmbedding | None
+    ) -> _SliceAnswer:
         with torch.inference_mode():
             output = self.model.decode(features, report)
-            sentences = self.model.sentence_attention(output) if num_used else []
+            per_level = [] if sentences is None else self.model.sentence_attention(output, sentences)
+        num_sentences = len(per_level[0]) if per_level else 0
         return _SliceAnswer(
             self._logits(output.logits),
             [_maps(level.attention) for level in output.levels],
-            [
-                [_maps(level[i : i + 1]) for level in sentences] for i in range(num_used)
-            ],  # not of the statement behind them
+            [[_maps(level[i : i + 1]) for level in per_level] for i in range(num_sentences)],
         )
 
     def _assemble(

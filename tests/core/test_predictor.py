@@ -225,9 +225,10 @@ def test_the_network_is_told_the_statement_and_maps_belong_to_the_sentences(pred
     predictor.set_scan(Scan(picture((60, 90))))
     report = parse_report("Hazy opacity at the left base. Heart size is normal. Trachea is central.")
     found = predictor.predict(report)
-    assert told[0] == [told_sentences(report)]
-    assert len(told[0][0]) == len(report.used) + 1
-    assert len(found.sentence_attention) == len(report.used)
+    used = tuple(report.sentences[i].text for i in report.used)
+    assert told[0] == [told_sentences(report), used]
+    assert told_sentences(report) == ("unilateral pulmonary infection, lower left lung.",)
+    assert len(found.sentence_attention) == len(used) > 1
 
 
 def test_uncalibrated_weights_know_no_agreement(predictor):

@@ -18,12 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from tmca_core.report import (
     add_company,
     parse_report,
-    statement,
     states_opacity_alone,
     swap_facts,
     swap_sides,
+    told_sentences,
     training_writers,
-    with_statement,
     write_report,
 )
 from tmca_core.study import Finding, Place
@@ -45,8 +44,8 @@ class TellingConfig(BaseModel):
     targets. ``mismatch``: the report of another case of the same folder and target, the farther off of two.
     ``rewrite``: the report's facts in the words of one of `tmca_core.report.training_writers`, amid sentences about
     something else; only for a report that affirms opacities and states nothing else. ``denied``: of these, "lungs are
-    clear" in many words. ``statement``: of what is told, with the statement of its facts behind it, as
-    `tmca_core.report.told_sentences` gives it at prediction.
+    clear" in many words. ``statement``: of what is told, with the statement of its facts in the place of
+    its words, as `tmca_core.report.told_sentences` gives it at prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -113,12 +112,12 @@ class Teller:
         told = sample if is_own else self._another(sample, rng)
         facts = swap_facts(told.facts) if is_mirrored else told.facts
         if draw[4] < config.rewrite and states_opacity_alone(facts):
-            facts = _vaguer(facts, rng)
-            report = _write(facts, rng)
+            report = _write(_vaguer(facts, rng), rng)
         else:
             report = tuple(swap_sides(s) for s in told.report) if is_mirrored else told.report
         if draw[5] < config.statement:
-            report = with_statement(report, statement(facts))
+            # Parted by empty lines, for a sentence of a list may end without a full stop.
+            report = told_sentences(parse_report("\n\n".join(report)))
         return Told(_lead(sample, report, is_mirrored), is_own=is_own)
 
     def _another(self, sample: Sample, rng: np.random.Generator) -> Sample:

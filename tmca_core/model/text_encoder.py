@@ -70,6 +70,14 @@ class ReportEmbedding:
         """Number of sentences of the longest report of the batch."""
         return int(self.sentence.max().item()) + 1
 
+    def at(self, index: int) -> ReportEmbedding:
+        """Return one report of the batch as a batch of one, without padding."""
+        length = int(self.mask[index].sum().item())
+        row = slice(index, index + 1)
+        return ReportEmbedding(
+            self.tokens[row, :length], self.mask[row, :length], self.sentence[row, :length], self.has_report[row]
+        )
+
 
 class ReportTokenizer:
     """Sentences to word pieces, by a BERT vocabulary.

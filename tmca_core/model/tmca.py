@@ -133,12 +133,21 @@ class Tmca(nn.Module):
         """Return z, (N, d_a) of unit length, of mean token embeddings (N, d)."""
         return normalize(self.to_align(embeddings), dim=-1)
 
-    def sentence_attention(self, output: TmcaOutput) -> list[Tensor]:
-        """Return the maps of each sentence of a single report: per level (S, 1, h, w), 0..1; empty without LTEM."""
-        sentences = torch.arange(output.report.num_sentences, device=output.report.sentence.device)
-        member = (output.report.sentence == sentences[:, None]).float()  # (S, T)
+    def sentence_attention(self, output: TmcaOutput, sentences: ReportEmbedding) -> list[Tensor]:
+        """Return the maps of each sentence of a report: per level (S, 1, h, w), 0..1; empty without LTEM.
+
+        Parameters
+        ----------
+        output : TmcaOutput
+            Of one picture, batch size 1.
+        sentences : ReportEmbedding
+            Of a single report; not always what the picture was segmented by.
+
+        """
+        numbers = torch.arange(sentences.num_sentences, device=sentences.sentence.device)
+        member = (sentences.sentence == numbers[:, None]).float()  # (S, T)
         # A product of matrices: an (S, T, d) copy of the tokens would need 50 GB for a report of 10,000 words.
-        return self.text_attention(output, output.report.tokens[0], member)
+        return self.text_attention(output, sentences.tokens[0], member)
 
     def text_attention(self, output: TmcaOutput, tokens: Tensor, member: Tensor) -> list[Tensor]:
         """Return the maps of parts of a text, such as its words: per level (W, 1, h, w), 0..1; empty without LTEM.

@@ -7,7 +7,7 @@ from tmca_core.report.identity import Identity, find_identity, remove_identity
 from tmca_core.report.marks import Mark, marks_in
 from tmca_core.report.parse import parse_report
 from tmca_core.report.sides import swap_sides
-from tmca_core.report.told import statement, told_sentences, with_statement
+from tmca_core.report.told import instruction, statement, told_sentences
 from tmca_core.report.words import words_in
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
@@ -22,6 +22,7 @@ __all__ = [
     "choices_in",
     "find_identity",
     "held_out_writers",
+    "instruction",
     "marks_in",
     "overrule",
     "parse_report",
@@ -35,7 +36,6 @@ __all__ = [
     "told_sentences",
     "training_writers",
     "uses_of",
-    "with_statement",
     "words_in",
     "write_report",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _APART = (
 )
 # "Consolidation in the apex sparing the mid zone, and at the base" goes back to the consolidation.
 _ANEW = re.compile(r"\band\s+(?:also\s+)?(?:in|at|within|over|of|involving)\b", re.IGNORECASE)
+_MARK = re.compile(r"[,&+]|\band\b")
 _ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _ONLY_REACH = 6
 _PER_CHARACTER = 0.05
@@ -41,7 +43,7 @@ _LISTED = re.compile(
 
 
 def assign_places(
-    text: str, stated: Sequence[StatedPlace], mentions: Sequence[Mention], side: str
+    text: str, stated: Sequence[StatedPlace], mentions: Sequence[Mention], side: str, *, is_labelled: bool = False
 ) -> dict[Mention, list[Place]]:
     """Return the places of each mention, mentions that only an exception makes among them.
 
@@ -55,6 +57,8 @@ def assign_places(
         What it mentions.
     side : str
         The lung that the sentences before speak of, "" for none.
+    is_labelled : bool
+        Whether the sentence stands under that lung's name ("Right lung: ..."), and so all its zones are of it.
 
     """
     owners: dict[Mention, list[StatedPlace]] = defaultdict(list)
@@ -69,6 +73,9 @@ def assign_places(
     )
     names_side = bool(side) or any(place.place.side for place in stated)
     side = side if names_side else BOTH
+    if is_labelled:
+        stated_there = {s: replace(s, place=Place(side, s.place.zones)) for s in stated if not s.place.side}
+        owners = defaultdict(list, {m: [stated_there.get(s, s) for s in found] for m, found in owners.items()})
     return {m: [p for s in found for p in _places(text, s, m, side, has_exception)] for m, found in owners.items()}
 
 
@@ -88,6 +95,11 @@ def _cost(
     is_behind = mention.end <= place.start
     start, end = (mention.end, place.start) if is_behind else (place.end, mention.start)
     between = text[start:end]
+    for other in stated:  # the commas of "upper, mid and lower zones" keep nothing apart
+        if start <= other.start and other.end <= end:
+            first, last = other.start - start, other.end - start
+            inner = _MARK.sub(lambda m: " " * len(m.group()), between[first:last])
+            between = between[:first] + inner + between[last:]
     cost = sum(weight * len(pattern.findall(between)) for pattern, weight in _APART) + _PER_CHARACTER * len(between)
     cost += _PER_FINDING_BETWEEN * sum(start <= m.start and m.end <= end and m.manner != "vague" for m in mentions)
     if mention.manner == "clear":
@@ -136,7 +148,9 @@ def _places(text: str, stated: StatedPlace, mention: Mention, side: str, has_exc
     place = stated.place
     if mention.kind != "opacity":
         return [place]
-    if not mention.is_there and not place.zones and (has_exception or _is_rest(text, stated, mention)):
+    if not mention.is_there and not place.zones and has_exception:
+        return []
+    if not mention.is_there and (not place.zones or stated.is_whole) and _is_rest(text, stated, mention):
         return []
     if mention.is_there and has_exception and not place.zones:
         place = Place(place.side, frozenset(ZONES))

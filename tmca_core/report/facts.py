@@ -15,6 +15,7 @@ from tmca_core.report.belonging import assign_places
 from tmca_core.report.mentions import Mention, mentions_in, normal_structures_in, prepare
 from tmca_core.report.places import join_places, places_in
 from tmca_core.report.rules import SIDES, ZONES, load_rules
+from tmca_core.report.sentences import SIDE_LABEL
 from tmca_core.study import Finding, Place
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 # A distance from a landmark is no size.
 _SIZE = re.compile(r"(?<![\w.])(\d{1,3}(?:[.,]\d)?)\s*(mm|cm)\b(?!\s*(?:above|below|from))", re.IGNORECASE)
-_ASIDE = re.compile(r",\s*(?=(?:the|its|with|but|while)\b)|\s(?=(?:with|but|while)\b)", re.IGNORECASE)
+_ASIDE = re.compile(
+    r",\s*(?=(?:the|its|with|but|while|nothing|none|nil|not|sparing)\b)|\s(?=(?:with|but|while)\b)", re.IGNORECASE
+)
 _LISTED = re.compile(r"\b(?:and|or|are|all|both)\b|&", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+")
 _LARGEST_SIZE_MM = 400.0
@@ -66,11 +69,24 @@ class Context:
         Whether they state an opacity, which "another at the left base" then goes on with.
     side : {"left", "right", ""}
         The one lung that the last opacity was in; "" for none or both.
+    label : {"left", "right", ""}
+        The lung whose name the sentences stand under: "Right lung: upper zone clear; mid zone consolidation".
 
     """
 
     has_opacity: bool = False
     side: str = ""
+    label: str = ""
+
+    def under(self, sentence: str) -> Context:
+        """Return the context of a sentence: the lung that it begins with, or the one that it goes on with."""
+        rules, label = load_rules(), SIDE_LABEL.match(sentence)
+        words = [" ".join(m.group().lower().split()) for m in rules.places.finditer(sentence)]
+        sides = {side for word in words for side in rules.sides_of.get(word, ())}
+        if label:
+            side = "left" if label.group(1)[0].lower() == "l" else "right"
+            return replace(self, label=side if sides <= {side} else "")
+        return self if words and not sides else replace(self, label="")
 
     def after(self, findings: Iterable[Finding]) -> Context:
         """Return the context behind a sentence that states ``findings``."""
@@ -78,23 +94,24 @@ class Context:
         if not found:
             return self
         sides = {place.side for finding in found for place in finding.places if place.side}
-        return Context(True, self.side if not sides else sides.pop() if len(sides) == 1 else "")
+        return Context(True, self.side if not sides else sides.pop() if len(sides) == 1 else "", self.label)
 
 
 def findings_in(sentence: str, context: Context | None = None) -> tuple[Finding, ...]:
     """Return what one sentence states, behind the sentences that ``context`` tells of."""
-    context = context or Context()
+    context = (context or Context()).under(sentence)
     text = prepare(sentence)
     mentions = mentions_in(text)
     goes_on = _end_of_what_goes_on(text, mentions) if context.has_opacity else 0
     if goes_on:
         text = f"{text[:goes_on]};{text[goes_on + 1 :]}"
         mentions = [Mention("opacity", "affirmed", goes_on, goes_on, "vague"), *mentions]
-    stated = places_in(text, context.side)
+    side = context.label or context.side
+    stated = places_in(text, side)
     if context.has_opacity and _only_goes_on(text, mentions):
         stated = [place for place in stated if place.place.zones]
         mentions = [Mention("opacity", "affirmed", 0, 0, "vague")]
-    places = assign_places(text, stated, mentions, context.side)
+    places = assign_places(text, stated, mentions, side, is_labelled=bool(context.label))
     lungs = {mention: join_places(found) for mention, found in places.items()}
     kept = [m for m in dict.fromkeys([*mentions, *lungs]) if m.manner == "named" or _says_something(m, lungs.get(m))]
     kept += normal_structures_in(text, kept)

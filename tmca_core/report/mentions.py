@@ -17,10 +17,31 @@ if TYPE_CHECKING:
 # How far before a finding "old" or "previous" may stand.
 _PAST_REACH = 30
 _LINK = re.compile(r"[\s,/&+]*(?:(?:and|or|nor|with|plus)\s+)?(?:[\w-]+\s+){0,2}", re.IGNORECASE)
-_GOES_ON_BEFORE_COMMA = re.compile(r"\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE)
+_GOES_ON_BEFORE_COMMA = re.compile(
+    r"(?<!and )(?<!\+ )(?<!& )(?<!\+)(?<!&)\b(?:upper|mid|middle|lower|left|right)\s*\Z", re.IGNORECASE
+)
+# "... the apex and mid zone the left base is fine": dictated without a full stop.
+_RUN_ON = re.compile(
+    r"(?<=[a-z])\s(?=the\s+(?:rest\s+of\s+the\s+)?(?:(?:left|right)\s+)?(?:\w+\s+)?"
+    r"(?:apex|base|lung|zone|lobe|field)s?\s+(?:is|are|remains?|looks?)\s+(?:\w+\s+)?$)",
+    re.IGNORECASE,
+)
+_PLACE_BEFORE = re.compile(r"\b(?:apex|apices|base|bases|(?:lung|zone|lobe|field|side)s?)$", re.IGNORECASE)
 _TURN = re.compile(r"\b(?:with|but|while|whereas)\b", re.IGNORECASE)
 # "The apex is affected, the base is not": the opposite of what was said last.
 _NOT_SO = re.compile(r"\b(?:(?:is|are|was|were|does|do)\s+)?not(?=\s*(?:[.;,)]|$))", re.IGNORECASE)
+# "Right mid zone - no, right lower zone - yes": forms that are filled in.
+_ANSWER = re.compile(
+    r"(?:\b(?:zone|lobe|field|region|lung|apex|base|upper|mid|middle|lower|midzone|[rl][uml][zl]))(?:\s*[:=?\u2013-]\s*|\s+)(no|yes)\s*(?=[,;.\n]|$)",
+    re.IGNORECASE,
+)
+# "UZ 0, MZ 0, LZ 2": a zone with a score of nothing.
+_SCORE_OF_NOTHING = re.compile(
+    r"\b(?:(?:upper|mid|middle|lower)(?:\s+zone)?|[rl]?[uml]z|apex|base)\s*[:=]?\s+0(?=\s*(?:[,;\n]|\.(?!\d)|$))",
+    re.IGNORECASE,
+)
+# Words of the same length that say the same.
+_ANSWERS = {"no": "ok", "yes": "ggo"}
 # Where an opacity of both lungs is most marked says nothing of where it is not.
 _EMPHASIS = re.compile(
     r"\b(?:(?:more|most|less|least)\s+(?:prominent|marked|pronounced|extensive|severe|dense|evident|conspicuous)\w*"
@@ -71,7 +92,7 @@ class Mention:
 def prepare(sentence: str) -> str:
     """Return a sentence of the same length in which other wordings of a zone, and sides of no lung, are replaced."""
     rules = load_rules()
-    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, sentence))
+    text = rules.comparison.sub(_blank, rules.pseudo.sub(_blank, _SCORE_OF_NOTHING.sub(_blank, sentence)))
     text = _EMPHASIS.sub(
         lambda m: _blank(m) if _says_both(text[: m.start()]) and _ONE_SIDE.search(m[0]) else m[0], text
     )
@@ -81,7 +102,20 @@ def prepare(sentence: str) -> str:
     text = rules.structures.sub(lambda m: _blank(m) if rules.places.search(m.group()) else m.group(), text)
     for pattern in rules.beside_structure:
         text = pattern.sub(_blank_first_group, text)
-    return _part_what_is_clear(text)
+    return _part_what_is_clear(_ANSWER.sub(_answer, text))
+
+
+def _answer(match: re.Match[str]) -> str:
+    """Return a place with its answer in words of the same length; "yes" is an opacity where the question was of one."""
+    rules, answer = load_rules(), match.group(1).lower()
+    kinds = {rules.kind_of[_key(m.group())] for m in rules.kinds.finditer(match.string, 0, match.start())}
+    if kinds - {"opacity"} or (answer == "yes" and not kinds):
+        return match.group()
+    return (
+        match.group()[: match.start(1) - match.start()]
+        + _ANSWERS[answer]
+        + match.group()[match.end(1) - match.start() :]
+    )
 
 
 def _says_both(text: str) -> bool:
@@ -91,7 +125,10 @@ def _says_both(text: str) -> bool:
 def _part_what_is_clear(text: str) -> str:
     """Return a text in which a semicolon parts "consolidation in the mid zone, right apex clear"."""
     rules = load_rules()
-    for cue in rules.clear_after.finditer(text):
+    for cue in (*rules.clear_after.finditer(text), *_NOT_SO.finditer(text)):
+        run_on = _RUN_ON.search(text[: cue.start()])
+        if run_on and _PLACE_BEFORE.search(text[: run_on.start()]):
+            text = f"{text[: run_on.start()]};{text[run_on.end() :]}"
         comma = _last_comma(text, cue.start())
         while comma > 0 and _GOES_ON_BEFORE_COMMA.search(text, 0, comma):
             comma = _last_comma(text, comma)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LIST = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
+# "Opacities in the upper zones, none at the base" denies what is at the base.
+_OF_A_PLACE = re.compile(r"\s+(?:at|in|on|over|within|elsewhere)\b", re.IGNORECASE)
+# "Opacity: no", in a form that is filled in.
+_ANSWER_NO = re.compile(r"[\w-]+(?:\s+(?:present|seen))?\s*[:=?\u2013-]\s*no\s*(?=[,;.\n]|$)", re.IGNORECASE)
 _STOP = re.compile(r";|\s[-\u2013]\s")
 
 
@@ -35,7 +39,10 @@ def is_denied(text: str, position: int, clauses: Sequence[tuple[int, int]], reac
     """Return whether the finding at ``position`` is denied within its clause, by a cue behind it up to ``reach``."""
     rules = load_rules()
     start, end = next((a, b) for a, b in clauses if a <= position < b)
-    if rules.denied_after.search(text, position, end if reach is None else reach):
+    behind = rules.denied_after.finditer(text, position, end if reach is None else reach)
+    if _ANSWER_NO.match(text, position, end) or any(
+        cue.group().lower() not in ("none", "nil") or not _OF_A_PLACE.match(text, cue.end()) for cue in behind
+    ):
         return True
     return any(_reaches(text, cue, position, end) for cue in rules.denied_before.finditer(text, start, position))
 

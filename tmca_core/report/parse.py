@@ -35,16 +35,24 @@ def parse_report(text: str) -> Report:
     sentences = _understood(text, spans, Context())
     first = next(
         (i for i, s in enumerate(sentences) if s.is_about_picture and Context().after(s.findings).has_opacity), 0
-    )
+    ) or (len(spans) if _says_what_is_spared(sentences) else 0)
     if first:  # "Right: base. Left: apex. All consolidated." names the places before what is there
         sentences[:first] = _understood(text, spans[:first], Context(has_opacity=True))
     return Report(text=text, sentences=tuple(sentences), notes=tuple(_notes(text, tuple(sentences))))
+
+
+def _says_what_is_spared(sentences: Sequence[Sentence]) -> bool:
+    """Return whether a report that names no opacity implies one: "Left lung, right apex. Right base spared"."""
+    used = [s for s in sentences if s.is_about_picture]
+    is_spared = any(load_rules().spared.search(s.text) for s in used)
+    return is_spared and all(f.certainty == "denied" for s in used for f in s.findings if f.kind == "opacity")
 
 
 def _understood(text: str, spans: Sequence[Span], context: Context) -> list[Sentence]:
     """Return what is understood of sentences, each behind those before it."""
     sentences = []
     for span in spans:
+        context = context.under(text[span.start : span.end])
         sentence = _understand(text, span, context)
         if sentence.is_about_picture:
             context = context.after(sentence.findings)

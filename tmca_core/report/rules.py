@@ -23,6 +23,8 @@ class Rules:
 
     headings: re.Pattern[str]
     headings_about_picture: frozenset[str]
+    headings_of_description: frozenset[str]
+    brief_headings: frozenset[str]
     abbreviations: frozenset[str]
     findings: re.Pattern[str]
     kinds: re.Pattern[str]
@@ -45,6 +47,7 @@ class Rules:
     not_vague: re.Pattern[str]
     clear_after: re.Pattern[str]
     clear_before: re.Pattern[str]
+    spared: re.Pattern[str]
     excepts: re.Pattern[str]
     going_on: frozenset[str]
     rest: re.Pattern[str]
@@ -80,6 +83,8 @@ def load_rules() -> Rules:
     return Rules(
         headings=re.compile(rf"({_alternatives(headings)})[ \t]*:", re.IGNORECASE),
         headings_about_picture=frozenset(sections["about_picture"]),
+        headings_of_description=frozenset(sections["description"]),
+        brief_headings=frozenset(sections["brief"]),
         abbreviations=frozenset(raw["sentences"]["abbreviations"]),
         findings=_words(term for kind, terms in kinds.items() if kind != "device" for term in terms),
         kinds=_words(term for terms in kinds.values() for term in terms),
@@ -106,7 +111,8 @@ def load_rules() -> Rules:
             rf"(?<!\w)(?:{_alternatives(vague['not_after'])})[ \t\n-]+(?:\w+[ \t\n]+)?\Z", re.IGNORECASE
         ),
         clear_after=_words(clear["after"]),
-        clear_before=_words(clear["before"]),
+        clear_before=re.compile(rf"{_words(clear['before']).pattern}|{_NOT_A_ZONE}", re.IGNORECASE),
+        spared=_words(clear["implies"]),
         excepts=_words(clear["except"]),
         going_on=frozenset(word for term in (*raw["going_on"]["words"], *glue) for word in term.split()),
         rest=_words(clear["rest"]),
@@ -157,6 +163,8 @@ _LOW = (
     r"low(?=\s+(?:zone|lobe|field|third|patch|consol|infil|opac|haz|shadow)\w*|\s+lung(?!\s+vol))|(?<=mid/)low(?!\w)"
     r"|(?<=mid & )low(?!\w)|(?<=mid and )low(?!\w)"
 )
+# "The middle and inferior part, not superior".
+_NOT_A_ZONE = r"(?<=,\s)not(?=\s+(?:upper|mid|middle|lower|superior|inferior|apical|basal)(?!\w))"
 # One letter is a side only as a capital, and is none behind a number or a unit ("5 L oxygen", "45 mg/L").
 _LETTERS = r"(?-i:(?<!\w)(?<!\d\s)(?<![a-z\dU]/)(?<![a-z\dU]/\s)[LR](?![\w'%]))"
 _SIDE_WORDS = r"(?:left|right|lt|rt|both|bilateral)(?:-sided)?|(?-i:[LR])"

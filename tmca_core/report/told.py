@@ -1,8 +1,8 @@
-"""What the network is told of a report: its sentences, and what they state put into the words it knows best.
+"""What the network is told of a report: what was understood of it, in the words that the network knows best.
 
-A radiologist has countless ways to say "opacity in the left lower zone". The sentences reach the network as they are;
-beside them stands one sentence in the benchmark's own grammar that says what was understood of them. Where nothing was
-understood, the sentences stand alone.
+A radiologist has countless ways to say "opacity in the left lower zone", amid sentences about everything else. What the
+rules understand of the opacities is told as one sentence in the benchmark's own grammar, in the place of the sentences
+that it was read from. Where nothing was understood, the sentences are told as they are.
 """
 
 from __future__ import annotations
@@ -17,25 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tmca_core.report.facts import Facts
-    from tmca_core.study import Place, Report
+    from tmca_core.study import Place, Report, Sentence
 
+_INSTRUCTION = "Target:"
 _COUNTS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
+def instruction(target: str) -> str:
+    """Return the sentence that names what is to be outlined, before a report or in the place of one."""
+    return f"{_INSTRUCTION} {target}."
+
+
 def told_sentences(report: Report) -> tuple[str, ...]:
-    """Return the texts of the sentences in use, and last, where it says something new, the `statement` of them.
+    """Return what the network is told of the sentences in use.
 
-    Empty where no sentence is in use.
+    Where the opacities can be stated: an instruction, sentences that state other findings, and last the `statement`.
+    Else the sentences themselves; empty where none is in use.
     """
-    used = tuple(report.sentences[i].text for i in report.used)
-    return with_statement(used, statement(read_facts(report)))
+    used = [report.sentences[i] for i in report.used]
+    stated = statement(read_facts(report))
+    if not stated or not used:
+        return tuple(sentence.text for sentence in used)
+    stated = next((sentence.text for sentence in used if _plain(sentence.text) == _plain(stated)), stated)
+    return (*(sentence.text for sentence in used if _says_something_else(sentence)), stated)
 
 
-def with_statement(sentences: tuple[str, ...], stated: str) -> tuple[str, ...]:
-    """Return the sentences and behind them the statement, unless there is none or it is one of them."""
-    if not stated or not sentences or any(_plain(stated) == _plain(sentence) for sentence in sentences):
-        return sentences
-    return (*sentences, stated)
+def _says_something_else(sentence: Sentence) -> bool:
+    """Return whether a sentence has to be told beside the statement; what names no other finding only distracts."""
+    if sentence.text.lower().startswith(_INSTRUCTION.lower()):
+        return True
+    return bool(sentence.findings) and all(f.kind not in ("opacity", "device") for f in sentence.findings)
 
 
 def statement(facts: Facts) -> str:

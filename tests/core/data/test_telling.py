@@ -6,7 +6,7 @@ import torch
 from tmca_core.data.augment import AugmentConfig, augment
 from tmca_core.data.loader import Sample
 from tmca_core.data.telling import Teller, TellingConfig
-from tmca_core.report import parse_report, read_facts, statement, swap_facts
+from tmca_core.report import parse_report, read_facts, swap_facts
 
 LEFT = "unilateral pulmonary infection, one infected area, lower left lung."
 RIGHT = "unilateral pulmonary infection, one infected area, upper right lung."
@@ -83,20 +83,16 @@ def test_a_report_that_states_more_than_opacities_is_never_rewritten():
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_the_statement_of_what_is_told_stands_behind_it(mirrored):
+def test_the_statement_is_told_in_the_place_of_the_words(mirrored):
     sample = _sample("Patchy consolidation at the left base.", instruction="Target: opacity.")
     (told,) = _tell([sample], {"statement": 1.0}, mirrored=mirrored)
     side = "right" if mirrored else "left"
-    assert told.sentences == (
-        "Target: opacity.",
-        f"Patchy consolidation at the {side} base.",
-        f"unilateral pulmonary infection, lower {side} lung.",
-    )
+    assert told.sentences == ("Target: opacity.", f"unilateral pulmonary infection, lower {side} lung.")
     rewritten = _tell([_sample(LEFT)] * 30, {"statement": 1.0, "rewrite": 0.999}, mirrored=mirrored)
-    stated = [one for one in rewritten if len(one.sentences) > 1 and one.sentences[-1].endswith(" lung.")]
-    assert len(stated) > 20
-    for one in stated:
-        assert statement(read_facts(parse_report(" ".join(one.sentences[:-1])))) == one.sentences[-1]
+    assert len({one.sentences[-1] for one in rewritten}) <= 4  # with or without number and zone
+    for one in rewritten:
+        (found,) = [f for f in _facts_of(one) if f.kind == "opacity"]
+        assert {place.side for place in found.places} == {side}
 
 
 def test_denied_reports_deny_opacities():

@@ -135,8 +135,8 @@ def test_every_part_of_the_alignment_can_be_switched_off(alignment):
 def test_a_sentence_has_its_own_map(tiny):
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        maps = tiny.sentence_attention(tiny(image, tiny.tokenizer(REPORTS[:1])))
-        none = tiny.sentence_attention(tiny(image, tiny.tokenizer([None])))
+        outputs = [tiny(image, tiny.tokenizer([report])) for report in (REPORTS[0], None)]
+        maps, none = (tiny.sentence_attention(output, output.report) for output in outputs)
     assert [tuple(level.shape) for level in maps] == [(2, 1, 16, 16), (2, 1, 8, 8), (2, 1, 4, 4), (2, 1, 2, 2)]
     assert not torch.equal(maps[0][0], maps[0][1])
     assert [len(level) for level in none] == [0, 0, 0, 0]
@@ -145,9 +145,29 @@ def test_a_sentence_has_its_own_map(tiny):
 def test_the_map_of_a_one_sentence_report_is_the_report_s_map(tiny):
     with torch.inference_mode():
         output = tiny(torch.randn(1, 3, 64, 64), tiny.tokenizer(REPORTS[1:]))
-        maps = tiny.sentence_attention(output)
+        maps = tiny.sentence_attention(output, output.report)
     for level, sentence in zip(output.levels, maps, strict=True):
         torch.testing.assert_close(level.attention, sentence)
+
+
+def test_maps_can_be_of_sentences_that_the_picture_was_not_segmented_by(tiny):
+    with torch.inference_mode():
+        told = tiny.tokenizer([["opacity in the left lung."], REPORTS[0]])
+        both = tiny.encode_reports(told)
+        output = tiny.decode(tiny.encode_image(torch.randn(1, 3, 64, 64)), both.at(0))
+        maps = tiny.sentence_attention(output, both.at(1))
+    assert [len(level) for level in maps] == [len(REPORTS[0])] * 4
+
+
+def test_one_report_of_a_batch_is_what_it_is_alone(tiny):
+    with torch.inference_mode():
+        batch = tiny.encode_reports(tiny.tokenizer([*REPORTS, None]))
+        for index, report in enumerate((*REPORTS, None)):
+            one, alone = batch.at(index), tiny.encode_reports(tiny.tokenizer([report]))
+            torch.testing.assert_close(one.tokens, alone.tokens)
+            assert torch.equal(one.mask, alone.mask)
+            assert torch.equal(one.sentence, alone.sentence)
+            assert torch.equal(one.has_report, alone.has_report)
 
 
 def test_a_long_report_is_split_and_never_cut(tiny):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tmca_core.report import (
+    instruction,
     parse_report,
     read_facts,
     statement,
     told_sentences,
-    with_statement,
     write_report,
 )
 from tmca_core.report.write import writers
@@ -74,22 +74,34 @@ def test_two_wordings_of_the_same_facts_are_one_statement(writer):
     assert {_stated(write_report(facts, rng, writer=writer, neutral=2)) for _ in range(50)} == {statement(facts)}
 
 
-def test_the_statement_stands_behind_the_sentences_in_use():
-    report = parse_report("Consolidation at the left base. No effusion. History: smoker.")
+def test_the_statement_stands_in_the_place_of_what_it_was_read_from():
+    report = parse_report("Consolidation at the left base. Sternal wires. No effusion. History: smoker.")
+    assert told_sentences(report) == ("unilateral pulmonary infection, lower left lung.",)
+
+
+def test_what_is_to_be_outlined_and_other_findings_are_told_as_well():
+    report = parse_report("Target: opacity. Consolidation at the left base. Small right pleural effusion.")
     assert told_sentences(report) == (
-        "Consolidation at the left base.",
+        "Target: opacity.",
+        "Small right pleural effusion.",
         "unilateral pulmonary infection, lower left lung.",
     )
 
 
-def test_what_the_sentences_say_already_is_not_said_again():
+@pytest.mark.parametrize(
+    "text", ["A sessile polyp in the upper left quarter.", "Hazy opacity.", instruction("both lungs")]
+)
+def test_where_no_lung_is_understood_the_sentences_are_told(text):
+    assert told_sentences(parse_report(text)) == (text,)
+
+
+def test_what_the_sentences_say_already_is_not_reworded():
     text = "Unilateral pulmonary infection, one infected area, lower left lung"
     assert told_sentences(parse_report(text)) == (text,)
-    assert with_statement((), "unilateral pulmonary infection, lower left lung.") == ()
 
 
 def test_a_sentence_that_is_kept_back_is_not_stated():
     report = parse_report("Opacity in the left upper zone. Opacity in the right lower zone.")
     first, second = report.sentences
     report = replace(report, sentences=(replace(first, is_about_picture=False), second))
-    assert told_sentences(report) == (second.text, "unilateral pulmonary infection, lower right lung.")
+    assert told_sentences(report) == ("unilateral pulmonary infection, lower right lung.",)

@@ -13,6 +13,7 @@ from tmca_core.data.case import Case, Dataset
 from tmca_core.data.layouts._common import Layout, refuse_missing
 from tmca_core.data.layouts._sides import SidePolicy, decide_sides
 from tmca_core.data.table import read_table
+from tmca_core.report import instruction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def _case(folder: Path, row: dict[str, str], policy: SidePolicy, *, names_target
         target=target,
         patient=row.get("patient", "") or row["id"],
         side_convention=convention,
-        instruction=f"Target: {target}." if names_target and target else "",
+        instruction=instruction(target) if names_target and target else "",
         origin=row.get("text_origin", ""),
     )
 
