@@ -27,8 +27,14 @@ else
 	$(PYTHON) -m napari_tmca.demo $(DEMO_ARGUMENTS)
 endif
 
+# Tests without a window run side by side, with a thread each; windows share one screen and take turns.
 test: setup
+ifdef TESTS
 	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
+else
+	OMP_NUM_THREADS=1 $(SCREEN) $(PYTHON) -m pytest -n auto --dist worksteal tests --ignore=tests/plugin --ignore=tests/e2e
+	$(SCREEN) $(PYTHON) -m pytest tests/plugin tests/e2e
+endif
 
 fuzz: setup
 	$(PYTHON) scripts/fuzz.py --mutants $(MUTANTS) $(if $(SECONDS),--seconds $(SECONDS))
