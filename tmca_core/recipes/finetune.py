@@ -30,7 +30,16 @@ from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
-from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, read_manifest, save_model
+from tmca_core.model.checkpoint import (
+    MANIFEST,
+    ModelInfo,
+    find_model,
+    generations,
+    load_model,
+    read_manifest,
+    save_model,
+)
+from tmca_core.model.gate import CENTRES, Gate, describe
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
@@ -229,7 +238,11 @@ def _finetune(
     if not processes.is_first:
         snapshot = read_snapshot(config.out / RUN / SNAPSHOT)
     size = architecture.preprocess.image_size
-    judge = _Judge(snapshot, base.to(device), device, size, config.batch_size, processes)
+    gated = _Gated.everything(snapshot)
+    if config.mode == "adapters":
+        describer = load_model(generations(info)[-1][1].folder)[0] if info.base else base
+        gated = _Gated.of(snapshot, describer.to(device), device, size, config.batch_size)
+    judge = _Judge(snapshot, gated, base.to(device), device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
     if config.mode == "adapters":
         add_adapters(model, config.rank)
@@ -280,12 +293,58 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
     return snapshot
 
 
+@dataclass(frozen=True, eq=False)
+class _Gated:
+    """For which pictures the adapter will answer; of all others the base's answer stays.
+
+    ``held_out`` and ``reference`` say it lesson by lesson. If a single picture of the reference set is of a taught
+    kind, the base knows this kind: other known pictures, which are not at hand, will be answered for, too, and the
+    whole reference set is judged as if it were.
+    """
+
+    gate: Gate | None
+    held_out: tuple[bool, ...]
+    reference: tuple[bool, ...]
+
+    @classmethod
+    def everything(cls, snapshot: Snapshot) -> _Gated:
+        """Without a gate."""
+        return cls(None, (True,) * len(snapshot.held_out), (True,) * len(snapshot.reference))
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, describer: Tmca, device: torch.device, size: int, batch_size: int) -> _Gated:
+        """Describe the pictures by a network, and put a gate around those that are learned from."""
+
+        def described(lessons: Sequence[Lesson]) -> Tensor:
+            """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
+            parts = []
+            for first in range(0, len(lessons), batch_size):
+                batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
+                images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
+                parts.append(describe(describer.encode_image(images)).cpu())
+            whole = torch.cat(parts)
+            names = [lesson.case for lesson in lessons]
+            return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
+
+        def passing(gate: Gate, lessons: Sequence[Lesson]) -> tuple[bool, ...]:
+            return tuple(gate.is_open(one) for one in described(lessons)) if lessons else ()
+
+        with torch.inference_mode():
+            gate = Gate.around(described(snapshot.train))
+            reference = passing(gate, snapshot.reference)
+            return cls(gate, passing(gate, snapshot.held_out), (any(reference),) * len(reference))
+
+
 class _Judge:
-    """Scores networks on the held-out cases and on the reference set, and remembers the base's scores."""
+    """Scores networks on the held-out cases and on the reference set, and remembers the base's scores.
+
+    Of a picture that the adapter does not answer for, the base's score stands.
+    """
 
     def __init__(
         self,
         snapshot: Snapshot,
+        gated: _Gated,
         base: Tmca,
         device: torch.device,
         size: int,
@@ -293,15 +352,23 @@ class _Judge:
         processes: Processes = ALONE,
     ) -> None:
         self.snapshot, self.device, self.size, self.batch_size = snapshot, device, size, batch_size
-        self.processes = processes
-        self.before = self.scores(base)
+        self.processes, self.gated = processes, gated
+        self.before = self._of(base, snapshot.held_out), self._of(base, snapshot.reference)
         self.dice_before = mean_dice(list(score_per_case(snapshot.held_out, self.before[0]).values()))
         self.reference_before = mean_dice(self.before[1])
 
     def scores(self, model: Tmca) -> tuple[list[CaseScore], list[CaseScore]]:
         """Return the scores of the held-out lessons and of the reference set."""
-        held_out, reference = (self._of(model, part) for part in (self.snapshot.held_out, self.snapshot.reference))
+        lessons = self.snapshot.held_out, self.snapshot.reference
+        passing = self.gated.held_out, self.gated.reference
+        held_out, reference = (self._after(model, *three) for three in zip(lessons, passing, self.before, strict=True))
         return held_out, reference
+
+    def _after(
+        self, model: Tmca, lessons: Sequence[Lesson], passing: Sequence[bool], before: Sequence[CaseScore]
+    ) -> list[CaseScore]:
+        fresh = iter(self._of(model, [lesson for lesson, passes in zip(lessons, passing, strict=True) if passes]))
+        return [next(fresh) if passes else old for passes, old in zip(passing, before, strict=True)]
 
     def _of(self, model: Tmca, lessons: Sequence[Lesson]) -> list[CaseScore]:
         lessons = lessons[self.processes.rank :: self.processes.count]
@@ -514,7 +581,12 @@ class _Run:
         )
         self.processes.wait()  # all have read the best weights
         if self.processes.is_first:
+            answers = dict(zip(self.snapshot.held_out, self.judge.gated.held_out, strict=True))
             drawn_after = predict_masks(best, shown, self.device, self.judge.size)
+            drawn_after = [
+                new if answers[lesson] else old
+                for lesson, old, new in zip(shown, drawn_before, drawn_after, strict=True)
+            ]
             write_examples(self.folder / EXAMPLES, result.cases if shown else (), shown, drawn_before, drawn_after)
             self._publish(best, result)
         self.processes.wait()
@@ -529,6 +601,8 @@ class _Run:
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":
             tensors, _ = read_adapter(self.folder / BEST)
+            if self.judge.gated.gate is not None:
+                tensors[CENTRES] = self.judge.gated.gate.centres
             save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
             save_model(
