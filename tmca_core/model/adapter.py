@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tmca_core.errors import CheckpointError
-from tmca_core.model.gate import CENTRES
+from tmca_core.model.gate import CENTRES, ORIGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +100,7 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
         if not np.isfinite(values).all():
             raise CheckpointError(f"{name}: weights are not finite in {key}.", hint="Use another version of it.")
         value = torch.from_numpy(values.astype(np.float32))
-        if key.endswith(_DOWN) or key == CENTRES:
+        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES):
             continue
         if key.endswith(_UP):
             key = key.removesuffix(_UP)

@@ -1,9 +1,11 @@
 """Which pictures an adapter answers for: those like the ones that it was taught. All others are its base's.
 
 A network that learns from five breast ultrasounds has no picture at hand of what it knew before, and forgets some of
-it. So an adapter is used where a scan looks, to its first base, like the pictures that it learned from; the base sees
-everything else with the weights that it had. "Like" is the cosine between feature maps averaged over the picture, level
-by level: features of kinds of pictures (ultrasound, radiograph, endoscopy) lie far apart, those of one kind together.
+it. So an adapter is used where a scan looks, to its oldest base, like the pictures that it learned from; everything
+else is seen by the base with the weights that it had. "Like" is the cosine between feature maps averaged over the
+picture, as they differ from those of the pictures that are replayed: kinds of pictures (ultrasound, endoscopy,
+radiographs) lie in directions of their own. Where the taught pictures differ too little from the replayed ones there is
+no gate: then they are of a kind that the base knows, and replay alone has to keep the old skill.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
     from tmca_core.model.image_encoder import ImageFeatures
 
-CENTRES = "gate.centres"
-# Measured with EfficientNet-Lite0 on eight kinds of pictures: cosines within a kind are 0.73 to 0.99, those of breast
-# ultrasound with radiographs, magnetic resonance, endoscopy and microscopy at most 0.66.
+ORIGIN, CENTRES = "gate.origin", "gate.centres"
+# Measured on eight folders with two encoders (docs/experiments.md, 6). Ultrasound, endoscopy and microscopy differ from
+# phantoms at least 2.7 times as much as phantoms differ from their mean, most radiographs less.
 LEAST_COSINE = 0.7
-LEAST_COSINE_OF_A_GROUP = 0.8
+LEAST_DIFFERENCE = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,39 +38,63 @@ class Gate:
 
     Attributes
     ----------
+    origin : NDArray[np.float16], shape (C,)
+        Mean description of the replayed pictures.
     centres : NDArray[np.float16], shape (K, C)
-        Mean description of each kind, of unit length.
+        Direction from there to each kind, of unit length.
 
     """
 
+    origin: NDArray[np.float16]
     centres: NDArray[np.float16]
 
     @classmethod
-    def around(cls, descriptions: Tensor) -> Gate:
-        """Return the gate of (N, C) descriptions of taught pictures: alike ones make one kind, in their order."""
+    def around(cls, taught: Tensor, replayed: Tensor) -> Gate | None:
+        """Return the gate that lets through what is like the taught pictures, and ``None`` where none can be made.
+
+        Parameters
+        ----------
+        taught, replayed : Tensor, shape (N, C) and (M, C)
+            Descriptions of the pictures. Alike ones of the taught make one kind, taken in their order.
+
+        """
+        if not len(taught) or not len(replayed):
+            return None
+        origin = replayed.mean(0)
+        spread = (replayed - origin).norm(dim=1).mean()
+        if (taught - origin).norm(dim=1).mean() < LEAST_DIFFERENCE * spread:
+            return None
         groups: list[list[Tensor]] = []
-        for one in descriptions.float().cpu():
+        for one in normalize(taught - origin, dim=1):
             cosines = [float(_centre(group) @ one) for group in groups]
-            if cosines and max(cosines) >= LEAST_COSINE_OF_A_GROUP:
+            if cosines and max(cosines) >= LEAST_COSINE:
                 groups[int(np.argmax(cosines))].append(one)
             else:
                 groups.append([one])
-        return cls(np.stack([_centre(group).numpy() for group in groups]).astype(np.float16))
+        centres = torch.stack([_centre(group) for group in groups])
+        return cls(origin.numpy().astype(np.float16), centres.numpy().astype(np.float16))
 
     @classmethod
     def of(cls, tensors: Mapping[str, NDArray[np.float16]]) -> Gate | None:
         """Return the gate in an adapter's tensors; ``None`` where it has none and answers for every picture."""
-        return cls(tensors[CENTRES]) if CENTRES in tensors else None
+        return cls(tensors[ORIGIN], tensors[CENTRES]) if ORIGIN in tensors and CENTRES in tensors else None
+
+    def tensors(self) -> dict[str, NDArray[np.float16]]:
+        """Return what an adapter file holds of it."""
+        return {ORIGIN: self.origin, CENTRES: self.centres}
 
     def is_open(self, description: Tensor) -> bool:
         """Return whether the adapter answers for what (C,) describes."""
-        centres = torch.from_numpy(self.centres.astype(np.float32))
-        return bool((centres @ normalize(description.float().cpu(), dim=0)).max() >= LEAST_COSINE)
+        origin, centres = (torch.from_numpy(x.astype(np.float32)) for x in (self.origin, self.centres))
+        return bool((centres @ normalize(description.float().cpu() - origin, dim=0)).max() >= LEAST_COSINE)
 
 
 def describe(features: ImageFeatures) -> Tensor:
-    """Return (B, C), of unit length: each level's mean over the picture, all levels with equal weight."""
-    levels = (features.detail, *features.levels)
+    """Return (B, C), of unit length: the mean of each map but the coarsest over the picture, all of equal weight.
+
+    The coarsest says what is in a picture rather than what kind of picture it is.
+    """
+    levels = (features.detail, *features.levels[:3])
     pooled = [normalize(level.float().mean(dim=(2, 3)), dim=1) for level in levels]
     return normalize(torch.cat(pooled, dim=1), dim=1)
 

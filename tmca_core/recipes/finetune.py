@@ -39,7 +39,7 @@ from tmca_core.model.checkpoint import (
     read_manifest,
     save_model,
 )
-from tmca_core.model.gate import CENTRES, Gate, describe
+from tmca_core.model.gate import Gate, describe
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
@@ -297,9 +297,7 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
 class _Gated:
     """For which pictures the adapter will answer; of all others the base's answer stays.
 
-    ``held_out`` and ``reference`` say it lesson by lesson. If a single picture of the reference set is of a taught
-    kind, the base knows this kind: other known pictures, which are not at hand, will be answered for, too, and the
-    whole reference set is judged as if it were.
+    ``held_out`` and ``reference`` say it lesson by lesson.
     """
 
     gate: Gate | None
@@ -317,6 +315,8 @@ class _Gated:
 
         def described(lessons: Sequence[Lesson]) -> Tensor:
             """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
+            if not lessons:
+                return torch.empty(0, 0)
             parts = []
             for first in range(0, len(lessons), batch_size):
                 batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
@@ -326,13 +326,13 @@ class _Gated:
             names = [lesson.case for lesson in lessons]
             return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
 
-        def passing(gate: Gate, lessons: Sequence[Lesson]) -> tuple[bool, ...]:
-            return tuple(gate.is_open(one) for one in described(lessons)) if lessons else ()
-
         with torch.inference_mode():
-            gate = Gate.around(described(snapshot.train))
-            reference = passing(gate, snapshot.reference)
-            return cls(gate, passing(gate, snapshot.held_out), (any(reference),) * len(reference))
+            gate = Gate.around(described(snapshot.train), described(snapshot.replay))
+            if gate is None:
+                return cls.everything(snapshot)
+            judging = (snapshot.held_out, snapshot.reference)
+            held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
+            return cls(gate, held_out, reference)
 
 
 class _Judge:
@@ -602,7 +602,7 @@ class _Run:
         if self.config.mode == "adapters":
             tensors, _ = read_adapter(self.folder / BEST)
             if self.judge.gated.gate is not None:
-                tensors[CENTRES] = self.judge.gated.gate.centres
+                tensors |= self.judge.gated.gate.tensors()
             save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
             save_model(
