@@ -65,7 +65,16 @@ def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Pa
     """Fine-tune in a process of its own, so that its memory is its own."""
     command = [sys.executable, "-m", "tmca_core.cli", "finetune", "--data", str(arguments.data), "--model"]
     command += [str(arguments.base), "--out", str(out), "--cases", str(num_cases), "--minutes", str(SPARE * minutes)]
-    command += ["--device", "cpu", "--seed", str(arguments.seed), "--events-json", *arguments.extra]
+    command += [
+        "--device",
+        "cpu",
+        "--seed",
+        str(arguments.seed),
+        "--set",
+        f"threads={arguments.threads}",
+        "--events-json",
+        *arguments.extra,
+    ]
     command += ["--replay", str(arguments.replay)] if arguments.replay else []
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -131,14 +140,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="In the place of the goals' own.")
     parser.add_argument("--limit", type=int, help="At most so many cases of each split, for a quick look.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-unet", action="store_true")
     parser.add_argument("--json", type=Path, help="Where the table is stored for benchmarks/report.py.")
     arguments, arguments.extra = parser.parse_known_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     command = ["python benchmarks/finetune.py", f"--cases {' '.join(map(str, arguments.cases))}"]
     command += [f"--limit {arguments.limit}"] * bool(arguments.limit)
     command += [f"--minutes {arguments.minutes:g}"] * bool(arguments.minutes)
-    told = {"kind": "finetune", "command": " ".join(command), "machine": platform.machine()}
+    told = {
+        "kind": "finetune",
+        "command": " ".join(command),
+        "machine": f"{platform.machine()}, {arguments.threads} threads",
+    }
     told |= {"date": time.strftime("%Y-%m-%d", time.gmtime()), "model": Path(arguments.base).name}
     told |= {"known": arguments.known.name}
     rows: list[dict[str, Any]] = []

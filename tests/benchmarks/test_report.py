@@ -70,7 +70,7 @@ def write(tmp_path):
 
 def test_every_table_has_its_command_machine_and_date(write):
     page = write(peers=PEERS, ablation=ABLATION, evaluation=EVALUATION, folders=FOLDERS, loader=LOADER, speed=SPEED)
-    assert page.count("a machine, 2026-11-25.") == 6
+    assert page.count("a machine, 2026-11-25.") == 7
     assert "Not measured yet" not in page
     assert "| LViT | 4.0 | 3.00 | 4.00 x as fast | 500.0 | 10.00 x as fast | 812 | 60 | 0.7000 (0.600-0.800)" in page
     assert "- LViT: random words." in page
@@ -85,7 +85,7 @@ def test_every_table_has_its_command_machine_and_date(write):
 
 def test_without_results_the_page_says_how_to_get_some_and_keeps_its_words(write):
     page = write()
-    assert page.count("Not measured yet: `") == 6
+    assert page.count("Not measured yet: `") == 7
     assert "## How it is measured" in page
     assert write() == page  # nothing piles up
     assert write(loader=LOADER) != page

@@ -58,10 +58,11 @@ class Gate:
             Descriptions of the pictures. Alike ones of the taught make one kind, taken in their order.
 
         """
-        if not len(taught) or not len(replayed):
+        if len(taught) == 0 or len(replayed) < 2:
             return None
         origin = replayed.mean(0)
-        spread = (replayed - origin).norm(dim=1).mean()
+        # Few pictures lie nearer to their own mean than others of their kind do.
+        spread = (replayed - origin).norm(dim=1).mean() * (len(replayed) / (len(replayed) - 1)) ** 0.5
         if (taught - origin).norm(dim=1).mean() < LEAST_DIFFERENCE * spread:
             return None
         groups: list[list[Tensor]] = []
