@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ORIGIN, CENTRES = "gate.origin", "gate.centres"
 # Measured on eight folders with two encoders (docs/experiments.md, 6). Ultrasound, endoscopy and microscopy differ from
-# phantoms at least 2.7 times as much as phantoms differ from their mean, most radiographs less.
+# phantoms at least 2.6 times as much as phantoms differ from their mean, most radiographs less.
 LEAST_COSINE = 0.7
 LEAST_DIFFERENCE = 2.5
 
