@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -238,11 +239,13 @@ def _finetune(
     if not processes.is_first:
         snapshot = read_snapshot(config.out / RUN / SNAPSHOT)
     size = architecture.preprocess.image_size
+    elders = [(gate, load_model(one.folder)[0].to(device)) for gate, one in generations(info)[1:]]
+    describer = elders[-1][1] if elders else base.to(device)
     gated = _Gated.everything(snapshot)
     if config.mode == "adapters":
-        describer = load_model(generations(info)[-1][1].folder)[0] if info.base else base
-        gated = _Gated.of(snapshot, describer.to(device), device, size, config.batch_size)
-    judge = _Judge(snapshot, gated, base.to(device), device, size, config.batch_size, processes)
+        gated = _Gated.of(snapshot, describer, device, size, config.batch_size)
+    networks = [(generations(info)[0][0], base.to(device)), *elders]
+    judge = _Judge(snapshot, gated, networks, device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
     if config.mode == "adapters":
         add_adapters(model, config.rank)
@@ -312,40 +315,43 @@ class _Gated:
     @classmethod
     def of(cls, snapshot: Snapshot, describer: Tmca, device: torch.device, size: int, batch_size: int) -> _Gated:
         """Describe the pictures by a network, and put a gate around those that are learned from."""
+        described = partial(_described, describer, device=device, size=size, batch_size=batch_size)
+        gate = Gate.around(described(snapshot.train), described(snapshot.replay))
+        if gate is None:
+            return cls.everything(snapshot)
+        judging = (snapshot.held_out, snapshot.reference)
+        held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
+        return cls(gate, held_out, reference)
 
-        def described(lessons: Sequence[Lesson]) -> Tensor:
-            """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
-            if not lessons:
-                return torch.empty(0, 0)
-            parts = []
-            for first in range(0, len(lessons), batch_size):
-                batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
-                images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
-                parts.append(describe(describer.encode_image(images)).cpu())
-            whole = torch.cat(parts)
-            names = [lesson.case for lesson in lessons]
-            return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
 
-        with torch.inference_mode():
-            gate = Gate.around(described(snapshot.train), described(snapshot.replay))
-            if gate is None:
-                return cls.everything(snapshot)
-            judging = (snapshot.held_out, snapshot.reference)
-            held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
-            return cls(gate, held_out, reference)
+@torch.inference_mode()
+def _described(
+    describer: Tmca, lessons: Sequence[Lesson], *, device: torch.device, size: int, batch_size: int
+) -> Tensor:
+    """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
+    if not lessons:
+        return torch.empty(0, 0)
+    parts = []
+    for first in range(0, len(lessons), batch_size):
+        batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
+        images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
+        parts.append(describe(describer.encode_image(images)).cpu())
+    whole = torch.cat(parts)
+    names = [lesson.case for lesson in lessons]
+    return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
 
 
 class _Judge:
-    """Scores networks on the held-out cases and on the reference set, and remembers the base's scores.
+    """Scores networks on the held-out cases and on the reference set, and remembers the scores that are reached today.
 
-    Of a picture that the adapter does not answer for, the base's score stands.
+    Of a picture that the adapter does not answer for, today's score stands.
     """
 
     def __init__(
         self,
         snapshot: Snapshot,
         gated: _Gated,
-        base: Tmca,
+        networks: Sequence[tuple[Gate | None, Tmca]],
         device: torch.device,
         size: int,
         batch_size: int,
@@ -353,7 +359,7 @@ class _Judge:
     ) -> None:
         self.snapshot, self.device, self.size, self.batch_size = snapshot, device, size, batch_size
         self.processes, self.gated = processes, gated
-        self.before = self._of(base, snapshot.held_out), self._of(base, snapshot.reference)
+        self.before = self._before(networks, snapshot.held_out), self._before(networks, snapshot.reference)
         self.dice_before = mean_dice(list(score_per_case(snapshot.held_out, self.before[0]).values()))
         self.reference_before = mean_dice(self.before[1])
 
@@ -363,6 +369,19 @@ class _Judge:
         passing = self.gated.held_out, self.gated.reference
         held_out, reference = (self._after(model, *three) for three in zip(lessons, passing, self.before, strict=True))
         return held_out, reference
+
+    def _before(self, networks: Sequence[tuple[Gate | None, Tmca]], lessons: Sequence[Lesson]) -> list[CaseScore]:
+        """Return what the base and the models behind it, newest first, reach: each where it answers today."""
+        if len(networks) == 1:
+            return self._of(networks[0][1], lessons)
+        seen = _described(networks[-1][1], lessons, device=self.device, size=self.size, batch_size=self.batch_size)
+        answering = [
+            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.is_open(one)) for one in seen
+        ]
+        scores = self._of(networks[-1][1], lessons)
+        for number, (_, network) in enumerate(networks[:-1]):
+            scores = self._after(network, lessons, [number == one for one in answering], scores)
+        return scores
 
     def _after(
         self, model: Tmca, lessons: Sequence[Lesson], passing: Sequence[bool], before: Sequence[CaseScore]

@@ -139,3 +139,11 @@ def test_what_is_learned_next_leaves_what_was_learned_before(base, taught, tmp_p
         assert np.array_equal(answer(new, scan).logits, answer(Predictor.load(older, device="cpu"), scan).logits)
     loaded = load_model(next_one.folder)[0]
     assert not torch.equal(loaded.decoder.head.weight, load_model(taught.folder)[0].decoder.head.weight)
+
+
+def test_before_is_what_answers_today_and_not_what_is_trained_on(base, taught, tmp_path):
+    phantoms = [make_phantom(i, shape=(64, 64)).scan for i in range(5)]
+    again = learn(taught.folder, tmp_path / "tiny-3", phantoms, num_epochs=1).comparison
+    afresh = learn(base, tmp_path / "tiny-2", phantoms, num_epochs=1).comparison
+    assert again.dice_before == afresh.dice_before
+    assert again.reference_before == afresh.reference_before
