@@ -13,17 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from inference import PlainUNet
 
+from tmca_core.atomic import atomic_write
 from tmca_core.data import open_dataset
 from tmca_core.data.augment import AugmentConfig, augment
 from tmca_core.data.corrected import FolderSource
@@ -62,7 +65,16 @@ def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Pa
     """Fine-tune in a process of its own, so that its memory is its own."""
     command = [sys.executable, "-m", "tmca_core.cli", "finetune", "--data", str(arguments.data), "--model"]
     command += [str(arguments.base), "--out", str(out), "--cases", str(num_cases), "--minutes", str(SPARE * minutes)]
-    command += ["--device", "cpu", "--seed", str(arguments.seed), "--events-json", *arguments.extra]
+    command += [
+        "--device",
+        "cpu",
+        "--seed",
+        str(arguments.seed),
+        "--set",
+        f"threads={arguments.threads}",
+        "--events-json",
+        *arguments.extra,
+    ]
     command += ["--replay", str(arguments.replay)] if arguments.replay else []
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -109,6 +121,13 @@ def _test_cases(arguments: argparse.Namespace) -> tuple:  # type: ignore[type-ar
     return tuple(cases[i * len(cases) // limit] for i in range(min(limit, len(cases))))
 
 
+def store(told: dict[str, Any], path: Path | None) -> None:
+    """Write the table where it was asked for, row by row."""
+    if path is not None:
+        with atomic_write(path) as file:
+            file.write((json.dumps(told, indent=2) + "\n").encode())
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -121,9 +140,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="In the place of the goals' own.")
     parser.add_argument("--limit", type=int, help="At most so many cases of each split, for a quick look.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-unet", action="store_true")
+    parser.add_argument("--json", type=Path, help="Where the table is stored for benchmarks/report.py.")
     arguments, arguments.extra = parser.parse_known_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
+    command = ["python benchmarks/finetune.py", f"--cases {' '.join(map(str, arguments.cases))}"]
+    command += [f"--limit {arguments.limit}"] * bool(arguments.limit)
+    command += [f"--minutes {arguments.minutes:g}"] * bool(arguments.minutes)
+    told = {
+        "kind": "finetune",
+        "command": " ".join(command),
+        "machine": f"{platform.machine()}, {arguments.threads} threads",
+    }
+    told |= {"date": time.strftime("%Y-%m-%d", time.gmtime()), "model": Path(arguments.base).name}
+    told |= {"known": arguments.known.name}
+    rows: list[dict[str, Any]] = []
 
     before, interval = dice_of(arguments.base, arguments.data, arguments.split, arguments.limit)
     known = dice_of(arguments.base, arguments.known, "val", arguments.limit)[0]
@@ -139,11 +171,21 @@ def main() -> None:
             after, (low, high) = dice_of(learnt.folder, arguments.data, arguments.split, arguments.limit)
             forgotten = known - dice_of(learnt.folder, arguments.known, "val", arguments.limit)[0]
             unet = "" if arguments.no_unet else f"{unet_dice(arguments, num_cases, learnt.seconds):.1f}"
+            values = {
+                "cases": num_cases,
+                "dice": after,
+                "dice_ci95": [low, high],
+                "gain": after - before,
+                "asked": asked,
+            }
+            values |= {"forgotten": forgotten, "adapter_mb": learnt.megabytes, "minutes": learnt.seconds / 60}
+            rows.append({**values, "peak_mb": learnt.peak_megabytes})
             row = [str(num_cases), f"{after:.1f} ({low:.1f}-{high:.1f})", f"{after - before:+.1f}", f"{asked:+.0f}"]
             row += [f"{forgotten:+.2f}", f"{learnt.megabytes:.2f}", f"{learnt.seconds / 60:.1f}"]
             row += [f"{learnt.peak_megabytes:.0f}", unet]
             sys.stdout.write("| " + " | ".join(row) + " |\n")
             sys.stdout.flush()
+            store({**told, "data": name, "dice_before": before, "rows": rows}, arguments.json)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,33 @@ def loader(told: dict[str, Any]) -> str:
     )
 
 
+def finetune(told: dict[str, Any]) -> str:
+    """Return the section of benchmarks/finetune.py."""
+    rows = [
+        [
+            str(row["cases"]),
+            f"{row['dice']:.1f} ({row['dice_ci95'][0]:.1f} to {row['dice_ci95'][1]:.1f})",
+            f"{row['gain']:+.1f}",
+            f"{row['forgotten']:+.2f}",
+            f"{row['adapter_mb']:.2f}",
+            f"{row['minutes']:.1f}",
+            f"{row['peak_mb']:.0f}",
+        ]
+        for row in told["rows"]
+    ]
+    head = [
+        "cases",
+        "Dice after (95 %)",
+        "gain",
+        f"forgotten on {told['known']} val",
+        "adapter MB",
+        "minutes",
+        "peak MB",
+    ]
+    said = f"Dice in percent on {told['data']}, {told['dice_before']:.1f} before. {_origin(told)}"
+    return f"{said}\n\n{_table(head, rows)}"
+
+
 def ablation(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/ablation.py."""
     rows = []
@@ -172,6 +199,7 @@ SECTIONS = {
     "peers": peers,
     "speed": speed,
     "loader": loader,
+    "finetune": finetune,
     "ablation": ablation,
 }
 COMMANDS = {
@@ -180,6 +208,7 @@ COMMANDS = {
     "peers": "make benchmark DATA=FOLDER LVIT=CHECKOUT LANGUIDEMEDSEG=CHECKOUT",
     "speed": "python benchmarks/training.py --json benchmarks/results/speed.json",
     "loader": "python benchmarks/loader.py --json benchmarks/results/loader.json",
+    "finetune": "python benchmarks/finetune.py --base FOLDER --data FOLDER --known FOLDER --json FILE",
     "ablation": "python benchmarks/ablation.py --config configs/benchmarks/ablation.toml --out runs/ablation",
 }
 _BETWEEN = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

@@ -17,8 +17,9 @@ from tmca_core.calibration import agreement_evidence
 from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, StudyReadError
 from tmca_core.model.blocks import masked_mean
-from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, load_model, program_version
+from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, generations, load_model, program_version
 from tmca_core.model.fold import fold_batch_norms
+from tmca_core.model.gate import describe
 from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.report import told_sentences, words_in
@@ -129,12 +130,13 @@ class Predictor:
     """
 
     def __init__(self, model: Tmca, architecture: TmcaArchitecture, info: ModelInfo, device: torch.device) -> None:
-        fold_batch_norms(model.eval())
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-        self.model = model.to(device)
         self.preprocess = architecture.preprocess
         self.info = info
         self.device = device
+        self._generations = generations(info)
+        self._networks = {0: self._made_ready(model)}
+        self._generation = 0
+        self._is_chosen = False
         self._scan: Scan | None = None
         self._window = (0.0, 0.0)
         self._features: dict[int, ImageFeatures] = {}
@@ -162,6 +164,45 @@ class Predictor:
         chosen = choose_device(device)
         return cls(*load_model(find_model(model)), chosen)
 
+    @property
+    def model(self) -> Tmca:
+        """The network that answers for the scan: the model's own, or that of a base (see `tmca_core.model.gate`)."""
+        return self._network(self._generation)
+
+    @property
+    def _answering(self) -> ModelInfo:
+        """What is known of the network that answers for the scan."""
+        return self._generations[self._generation][1] if self._generation else self.info
+
+    def _network(self, generation: int) -> Tmca:
+        """Return a network by its place among the generations, 0 being the newest; a base is loaded when needed."""
+        if generation not in self._networks:
+            self._networks[generation] = self._made_ready(load_model(self._generations[generation][1].folder)[0])
+        return self._networks[generation]
+
+    def _made_ready(self, model: Tmca) -> Tmca:
+        fold_batch_norms(model.eval())
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        return model.to(self.device)
+
+    def _choose(self, slices: NDArray[np.generic]) -> None:
+        """Choose the newest network that was taught pictures like the scan's; the oldest answers for all others."""
+        if self._is_chosen:
+            return
+        last = len(self._generations) - 1
+        if last > 0:
+            some = slices[np.unique(np.linspace(0, len(slices) - 1, BATCH_SLICES).round().astype(int))]
+            with torch.inference_mode():
+                seen = describe(self._network(last).encode_image(self._to_network(some))).mean(0)
+            gates = (gate for gate, _ in self._generations)
+            self._generation = next(i for i, gate in enumerate(gates) if gate is None or gate.is_open(seen))
+        self._is_chosen = True
+
+    def _to_network(self, slices: NDArray[np.generic]) -> torch.Tensor:
+        size = self.preprocess.image_size
+        images = to_network(standardise(slices, self._window), (size, size))
+        return images.to(self.device, memory_format=torch.channels_last)
+
     def set_scan(self, scan: Scan) -> None:
         """Choose the scan; its features are computed when first needed and kept until another scan is set.
 
@@ -183,6 +224,7 @@ class Predictor:
         self._window = intensity_window(scan.pixels, self.preprocess)
         self._scan = scan
         self._features, self._image_only = {}, {}
+        self._generation, self._is_chosen = 0, False
 
     def predict(
         self,
@@ -247,13 +289,14 @@ class Predictor:
             raise ValueError(f"threshold: expected 0..1, got {threshold}")
         told = () if report is None else told_sentences(report)
         used = () if report is None else tuple(report.sentences[i].text for i in report.used)
+        stack = scan_slices(self._scan)
+        self._choose(stack)
         started = time.perf_counter()
         with torch.inference_mode():
             # Together: a sentence that is in both is encoded once.
             both = self.model.encode_reports(self.model.tokenizer([told, used]).to(self.device))
         embedding, sentences = both.at(0), both.at(1) if used else None
         timings = {"report": time.perf_counter() - started, "image": 0.0}
-        stack = scan_slices(self._scan)
         wanted = range(len(stack)) if slices is None else slices
         if len(wanted) == 0 or wanted.step != 1 or not 0 <= wanted.start < wanted.stop <= len(stack):
             raise ValueError(f"slices: expected some of 0..{len(stack) - 1}, one after the other, got {slices}")
@@ -284,6 +327,7 @@ class Predictor:
         if self._scan is None:
             raise ValueError("set_scan before pooled_features")
         slices = scan_slices(self._scan)
+        self._choose(slices)
         total: torch.Tensor | None = None
         for first in range(0, len(slices), BATCH_SLICES):
             features = self._features_of(range(first, min(first + BATCH_SLICES, len(slices))), slices)
@@ -326,11 +370,12 @@ class Predictor:
             raise ValueError(f"sentence {sentence} is not in use; sentences that are: {report.used}")
         text, offset = report.sentences[sentence].text, report.sentences[sentence].start
         words = words_in(text)
+        slices = scan_slices(self._scan)
+        self._choose(slices)
         with torch.inference_mode():
             told = self.model.encode_reports(self.model.tokenizer([told_sentences(report)]).to(self.device))
             own = self.model.encode_reports(self.model.tokenizer([(text,)]).to(self.device))
         member = _tokens_of_words(self.model.tokenizer.offsets(text), words).to(self.device)
-        slices = scan_slices(self._scan)
         answers: list[list[NDArray[np.float32]]] = []  # per slice and level (W, h, w)
         for i in range(len(slices)):
             features = self._features_of(range(i, i + 1), slices)[i]
@@ -351,10 +396,8 @@ class Predictor:
         missing = [i for i in indices if i not in self._features]
         fresh: dict[int, ImageFeatures] = {}
         if missing:
-            size = self.preprocess.image_size
-            images = to_network(standardise(slices[missing[0] : missing[-1] + 1], self._window), (size, size))
             with torch.inference_mode():
-                batch = self.model.encode_image(images.to(self.device, memory_format=torch.channels_last))
+                batch = self.model.encode_image(self._to_network(slices[missing[0] : missing[-1] + 1]))
             fresh = {i: batch.at(i - missing[0]) for i in missing}
         if len(slices) <= MAX_CACHED_SLICES:
             self._features.update(fresh)
@@ -384,7 +427,7 @@ class Predictor:
     def _logits(self, logits: torch.Tensor) -> NDArray[np.float32]:
         """Return logits on the scan's grid, (1, Y, X), at the calibrated temperature."""
         scan: Scan = self._scan  # type: ignore[assignment]  # set before anything is decoded
-        values = to_scan(logits, (scan.shape[-2], scan.shape[-1])) / np.float32(self.info.calibration.temperature)
+        values = to_scan(logits, (scan.shape[-2], scan.shape[-1])) / np.float32(self._answering.calibration.temperature)
         if not np.isfinite(values).all():
             raise CheckpointError(
                 f"{self.info.name} returned numbers that are not finite.", hint="Use another model, or another device."
@@ -417,7 +460,8 @@ class Predictor:
         is_volume = scan.ndim == 3
         wanted, size = parts.wanted, self.preprocess.image_size
         logits, alone = parts.logits, parts.alone
-        temperature, judge = self.info.calibration.temperature, self.info.calibration.agreement
+        answering = self._answering
+        temperature, judge = answering.calibration.temperature, answering.calibration.agreement
         inside = slice(wanted.start, wanted.stop)
         evidence: tuple[float, ...] = ()
         if alone is not None:
@@ -431,16 +475,16 @@ class Predictor:
         is_low = judge is not None and agreement is not None and agreement < judge.warning
         return Segmentation(
             logits=logits if is_volume else logits[0],
-            threshold=self.info.threshold if threshold is None else threshold,
+            threshold=answering.threshold if threshold is None else threshold,
             attention=tuple(level if is_volume else level[0] for level in parts.attention),
             sentence_attention=tuple(
                 tuple(level if is_volume else level[0] for level in levels) for levels in parts.sentence_attention
             ),
             report=report,
             provenance=Provenance(
-                model_name=self.info.name,
-                model_version=self.info.version,
-                model_sha256=self.info.weights_sha256,
+                model_name=answering.name,
+                model_version=answering.version,
+                model_sha256=answering.weights_sha256,
                 device=self.device.type,
                 versions=dict(_versions()),
                 timings_s=timings,
@@ -449,6 +493,7 @@ class Predictor:
             messages=(
                 *_messages(scan, report, has_words=alone is not None, low_agreement=agreement if is_low else None),
                 *_slice_messages(wanted, len(logits), is_smoothed=is_smoothed),
+                *self._generation_messages(),
             ),
             image_only_logits=alone if is_volume or alone is None else alone[0],
             distances=distances,
@@ -456,6 +501,11 @@ class Predictor:
             agreement=agreement,
             has_low_agreement=is_low,
         )
+
+    def _generation_messages(self) -> tuple[str, ...]:
+        if self._generation == 0:
+            return ()
+        return (f"The image is unlike those that {self.info.name} learned from: {self._answering.name} answered.",)
 
 
 def _tokens_of_words(offsets: Sequence[tuple[int, int] | None], words: Sequence[tuple[int, int]]) -> torch.Tensor:

@@ -50,6 +50,12 @@ LOADER = ORIGIN | {
     "kind": "loader", "command": "python benchmarks/loader.py", "model": "tmca 1", "threads_ahead": 0, "size": 224,
     "prepared_images_per_s": 300.0, "trained_images_per_s": 10.0, "waiting_share": 0.03, "device": "cpu",
 }  # fmt: skip
+FINETUNE = ORIGIN | {
+    "kind": "finetune", "command": "python benchmarks/finetune.py", "model": "tmca 1", "known": "qata_cov19",
+    "data": "busi test", "dice_before": 8.0,
+    "rows": [{"cases": 5, "dice": 50.0, "dice_ci95": [40.0, 60.0], "gain": 42.0, "asked": 6.0, "forgotten": 0.0,
+              "adapter_mb": 1.5, "minutes": 2.0, "peak_mb": 1400.0}],
+}  # fmt: skip
 SPEED = PEERS | {"kind": "speed", "command": "python benchmarks/training.py"}
 
 
@@ -69,8 +75,9 @@ def write(tmp_path):
 
 
 def test_every_table_has_its_command_machine_and_date(write):
-    page = write(peers=PEERS, ablation=ABLATION, evaluation=EVALUATION, folders=FOLDERS, loader=LOADER, speed=SPEED)
-    assert page.count("a machine, 2026-11-25.") == 6
+    told = {"peers": PEERS, "ablation": ABLATION, "evaluation": EVALUATION, "folders": FOLDERS, "loader": LOADER}
+    page = write(**told, speed=SPEED, finetune=FINETUNE)
+    assert page.count("a machine, 2026-11-25.") == 7
     assert "Not measured yet" not in page
     assert "| LViT | 4.0 | 3.00 | 4.00 x as fast | 500.0 | 10.00 x as fast | 812 | 60 | 0.7000 (0.600-0.800)" in page
     assert "- LViT: random words." in page
@@ -81,11 +88,12 @@ def test_every_table_has_its_command_machine_and_date(write):
     assert "| 7.0 pixels | 0.600 at 2 pixels | 0.0100 | 0.860 | 90.0 % | - | 0.740 |" in page
     assert "| busi | cases.csv | train 432 / test 90 | **5 pairs.** Good to know. |" in page
     assert "3.0% of the time is waited" in page
+    assert "| 5 | 50.0 (40.0 to 60.0) | +42.0 | +0.00 | 1.50 | 2.0 | 1400 |" in page
 
 
 def test_without_results_the_page_says_how_to_get_some_and_keeps_its_words(write):
     page = write()
-    assert page.count("Not measured yet: `") == 6
+    assert page.count("Not measured yet: `") == 7
     assert "## How it is measured" in page
     assert write() == page  # nothing piles up
     assert write(loader=LOADER) != page

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tmca_core.errors import CheckpointError
+from tmca_core.model.gate import CENTRES, ORIGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ def trained_tensors(model: nn.Module) -> dict[str, NDArray[np.float16]]:
 
 @torch.no_grad()
 def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name: str) -> None:
-    """Put an adapter's weights into its base network, in place.
+    """Put an adapter's weights into its base network, in place; for which pictures is said by its gate, not here.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
         if not np.isfinite(values).all():
             raise CheckpointError(f"{name}: weights are not finite in {key}.", hint="Use another version of it.")
         value = torch.from_numpy(values.astype(np.float32))
-        if key.endswith(_DOWN):
+        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES):
             continue
         if key.endswith(_UP):
             key = key.removesuffix(_UP)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tmca_core.model.gate import Gate
     from tmca_core.model.tmca import Tmca
 
 MANIFEST, CONFIG, VOCABULARY, WEIGHTS = "manifest.json", "config.json", "vocab.txt", "model.safetensors"
@@ -257,6 +258,8 @@ def save_model(
 def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     """Load a model after checking every file against the manifest; float32, in evaluation mode, on the CPU.
 
+    Of an adapter, the network that answers for the pictures that it was taught; see `generations` for all others.
+
     Raises
     ------
     CheckpointError
@@ -283,6 +286,31 @@ def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     _check_state(model.state_dict(), state, folder.name)
     model.load_state_dict(state)
     return model.eval(), architecture, info
+
+
+def generations(info: ModelInfo) -> list[tuple[Gate | None, ModelInfo]]:
+    """Return a model and the bases behind it, newest first, each with its gate.
+
+    The last has none: it answers for every picture, and it is the one that describes pictures to the gates.
+
+    Raises
+    ------
+    CheckpointError
+        If a base is not installed, or an adapter is damaged.
+
+    """
+    from tmca_core.model.adapter_file import read_adapter
+    from tmca_core.model.gate import Gate
+    from tmca_core.model.store import find_base
+
+    found: list[tuple[Gate | None, ModelInfo]] = []
+    while info.base:
+        gate = Gate.of(read_adapter(info.folder / ADAPTER)[0])
+        found.append((gate, info))
+        if gate is None:
+            return found
+        info = read_manifest(find_base(info))
+    return [*found, (None, info)]
 
 
 def _load_adapted(info: ModelInfo) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:

@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -30,7 +31,16 @@ from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
-from tmca_core.model.checkpoint import MANIFEST, ModelInfo, find_model, load_model, read_manifest, save_model
+from tmca_core.model.checkpoint import (
+    MANIFEST,
+    ModelInfo,
+    find_model,
+    generations,
+    load_model,
+    read_manifest,
+    save_model,
+)
+from tmca_core.model.gate import Gate, describe
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
@@ -229,7 +239,13 @@ def _finetune(
     if not processes.is_first:
         snapshot = read_snapshot(config.out / RUN / SNAPSHOT)
     size = architecture.preprocess.image_size
-    judge = _Judge(snapshot, base.to(device), device, size, config.batch_size, processes)
+    elders = [(gate, load_model(one.folder)[0].to(device)) for gate, one in generations(info)[1:]]
+    describer = elders[-1][1] if elders else base.to(device)
+    gated = _Gated.everything(snapshot)
+    if config.mode == "adapters":
+        gated = _Gated.of(snapshot, describer, device, size, config.batch_size)
+    networks = [(generations(info)[0][0], base.to(device)), *elders]
+    judge = _Judge(snapshot, gated, networks, device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
     if config.mode == "adapters":
         add_adapters(model, config.rank)
@@ -280,28 +296,98 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
     return snapshot
 
 
+@dataclass(frozen=True, eq=False)
+class _Gated:
+    """For which pictures the adapter will answer; of all others the base's answer stays.
+
+    ``held_out`` and ``reference`` say it lesson by lesson.
+    """
+
+    gate: Gate | None
+    held_out: tuple[bool, ...]
+    reference: tuple[bool, ...]
+
+    @classmethod
+    def everything(cls, snapshot: Snapshot) -> _Gated:
+        """Without a gate."""
+        return cls(None, (True,) * len(snapshot.held_out), (True,) * len(snapshot.reference))
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, describer: Tmca, device: torch.device, size: int, batch_size: int) -> _Gated:
+        """Describe the pictures by a network, and put a gate around those that are learned from."""
+        described = partial(_described, describer, device=device, size=size, batch_size=batch_size)
+        gate = Gate.around(described(snapshot.train), described(snapshot.replay))
+        if gate is None:
+            return cls.everything(snapshot)
+        judging = (snapshot.held_out, snapshot.reference)
+        held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
+        return cls(gate, held_out, reference)
+
+
+@torch.inference_mode()
+def _described(
+    describer: Tmca, lessons: Sequence[Lesson], *, device: torch.device, size: int, batch_size: int
+) -> Tensor:
+    """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
+    if not lessons:
+        return torch.empty(0, 0)
+    parts = []
+    for first in range(0, len(lessons), batch_size):
+        batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
+        images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
+        parts.append(describe(describer.encode_image(images)).cpu())
+    whole = torch.cat(parts)
+    names = [lesson.case for lesson in lessons]
+    return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
+
+
 class _Judge:
-    """Scores networks on the held-out cases and on the reference set, and remembers the base's scores."""
+    """Scores networks on the held-out cases and on the reference set, and remembers the scores that are reached today.
+
+    Of a picture that the adapter does not answer for, today's score stands.
+    """
 
     def __init__(
         self,
         snapshot: Snapshot,
-        base: Tmca,
+        gated: _Gated,
+        networks: Sequence[tuple[Gate | None, Tmca]],
         device: torch.device,
         size: int,
         batch_size: int,
         processes: Processes = ALONE,
     ) -> None:
         self.snapshot, self.device, self.size, self.batch_size = snapshot, device, size, batch_size
-        self.processes = processes
-        self.before = self.scores(base)
+        self.processes, self.gated = processes, gated
+        self.before = self._before(networks, snapshot.held_out), self._before(networks, snapshot.reference)
         self.dice_before = mean_dice(list(score_per_case(snapshot.held_out, self.before[0]).values()))
         self.reference_before = mean_dice(self.before[1])
 
     def scores(self, model: Tmca) -> tuple[list[CaseScore], list[CaseScore]]:
         """Return the scores of the held-out lessons and of the reference set."""
-        held_out, reference = (self._of(model, part) for part in (self.snapshot.held_out, self.snapshot.reference))
+        lessons = self.snapshot.held_out, self.snapshot.reference
+        passing = self.gated.held_out, self.gated.reference
+        held_out, reference = (self._after(model, *three) for three in zip(lessons, passing, self.before, strict=True))
         return held_out, reference
+
+    def _before(self, networks: Sequence[tuple[Gate | None, Tmca]], lessons: Sequence[Lesson]) -> list[CaseScore]:
+        """Return what the base and the models behind it, newest first, reach: each where it answers today."""
+        if len(networks) == 1:
+            return self._of(networks[0][1], lessons)
+        seen = _described(networks[-1][1], lessons, device=self.device, size=self.size, batch_size=self.batch_size)
+        answering = [
+            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.is_open(one)) for one in seen
+        ]
+        scores = self._of(networks[-1][1], lessons)
+        for number, (_, network) in enumerate(networks[:-1]):
+            scores = self._after(network, lessons, [number == one for one in answering], scores)
+        return scores
+
+    def _after(
+        self, model: Tmca, lessons: Sequence[Lesson], passing: Sequence[bool], before: Sequence[CaseScore]
+    ) -> list[CaseScore]:
+        fresh = iter(self._of(model, [lesson for lesson, passes in zip(lessons, passing, strict=True) if passes]))
+        return [next(fresh) if passes else old for passes, old in zip(passing, before, strict=True)]
 
     def _of(self, model: Tmca, lessons: Sequence[Lesson]) -> list[CaseScore]:
         lessons = lessons[self.processes.rank :: self.processes.count]
@@ -514,7 +600,12 @@ class _Run:
         )
         self.processes.wait()  # all have read the best weights
         if self.processes.is_first:
+            answers = dict(zip(self.snapshot.held_out, self.judge.gated.held_out, strict=True))
             drawn_after = predict_masks(best, shown, self.device, self.judge.size)
+            drawn_after = [
+                new if answers[lesson] else old
+                for lesson, old, new in zip(shown, drawn_before, drawn_after, strict=True)
+            ]
             write_examples(self.folder / EXAMPLES, result.cases if shown else (), shown, drawn_before, drawn_after)
             self._publish(best, result)
         self.processes.wait()
@@ -529,6 +620,8 @@ class _Run:
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":
             tensors, _ = read_adapter(self.folder / BEST)
+            if self.judge.gated.gate is not None:
+                tensors |= self.judge.gated.gate.tensors()
             save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
             save_model(
