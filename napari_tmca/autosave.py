@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_tmca.notify import report_error
+from napari_tmca.notify import report_error, sentences_of
 from napari_tmca.onscreen import equal
-from tmca_core.errors import TmcaError
+from tmca_core.errors import ProjectError, TmcaError
 from tmca_core.project import event
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from napari_tmca.onscreen import OnScreen
     from napari_tmca.session import Session
     from tmca_core.project import Event
+
+logger = logging.getLogger(__name__)
 
 AUTOSAVE_MS = 1000
 _SIGN_OF_LIFE_S = 1.0
@@ -117,19 +120,38 @@ class Autosave:
                 self._events.append(now)
 
     def flush_events(self) -> None:
-        """Append the signs of life to the case's log."""
-        if self._screen.case is not None:
-            events, self._events = self._events, []
-            self._screen.case.log(events)
+        """Append the signs of life to the case's log.
+
+        Raises
+        ------
+        ProjectError
+            If they cannot be written, as when the folder is gone. They are kept for the next time.
+
+        """
+        case = self._screen.case
+        if case is None:
+            return
+        events, self._events = self._events, []
+        try:
+            case.log(events)
+        except OSError as error:
+            self._events = events + self._events
+            raise ProjectError(
+                f"The log of case {case.record.id} cannot be written in {case.folder} ({error.strerror or error}).",
+                hint="Check that the folder of the project, or its drive, is still there.",
+            ) from error
 
     def close(self) -> None:
         """Write the last strokes; may be called from any thread, when the layers may be gone already."""
         self._is_closed = True
-        try:
-            self.flush_events()
-            self.write()
-        except TmcaError:
-            self._has_failed = True  # nobody is left to be told; the journal ends where it ends
+        # The mask before the signs of life, and each though the other fails. No window is left to show an error in.
+        for write in (self.write, self.flush_events):
+            try:
+                write()
+            except (TmcaError, OSError) as error:
+                if not self._has_failed:  # once, and not again what was said while the window was open
+                    logger.error("%s", sentences_of(error))
+                self._has_failed = True
 
     def _on_timer(self) -> None:
         if self._is_closed or self._screen.case is None:

@@ -271,6 +271,28 @@ while True:
 """
 
 
+def test_a_project_that_vanishes_is_one_clear_message_and_its_signs_of_life_wait(work, session, folder, caplog):
+    session.next_case()
+    work.add_empty_mask()
+    paint(session)
+    work._autosave.note_activity()
+    away = folder.rename(folder.with_name("away"))
+    with pytest.raises(ProjectError, match="log of case 00001 cannot be written") as told:
+        work._autosave.flush_events()
+    assert "still there" in told.value.hint
+    away.rename(folder)
+    work._autosave.flush_events()
+    assert '"active"' in "".join(path.read_text() for path in folder.rglob("*.jsonl"))
+    work._autosave.note_activity()
+    folder.rename(away)
+    work._autosave.close()
+    said = [record for record in caplog.records if record.name == "napari_tmca.autosave"]
+    assert len(said) == 1
+    assert said[0].exc_info is None
+    assert "cannot be written" in said[0].message or "could not be written" in said[0].message
+    away.rename(folder)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9")
 def test_a_killed_painting_session_is_offered_and_recovered(session, folder):
     with subprocess.Popen([sys.executable, "-c", PAINTER, str(folder)], stdout=subprocess.PIPE, text=True) as child:
