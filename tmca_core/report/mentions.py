@@ -89,6 +89,10 @@ class Mention:
         return self.certainty in ("affirmed", "uncertain")
 
 
+_MIDDLE_LOBE = re.compile(r"\bmiddle lobe\b", re.IGNORECASE)
+_SIDE_WORD = re.compile(r"\b(?:left|right|lt|rt|[lr]|both|bilateral|bilaterally)\b", re.IGNORECASE)
+
+
 def prepare(sentence: str) -> str:
     """Return a sentence of the same length in which other wordings of a zone, and sides of no lung, are replaced."""
     rules = load_rules()
@@ -102,7 +106,13 @@ def prepare(sentence: str) -> str:
     text = rules.structures.sub(lambda m: _blank(m) if rules.places.search(m.group()) else m.group(), text)
     for pattern in rules.beside_structure:
         text = pattern.sub(_blank_first_group, text)
+    text = _MIDDLE_LOBE.sub(_of_the_right, text)
     return _part_what_is_clear(_ANSWER.sub(_answer, text))
+
+
+def _of_the_right(match: re.Match[str]) -> str:
+    """Return "middle lobe" as that of the right lung, which alone has one, unless its sentence says a side."""
+    return match.group() if _SIDE_WORD.search(match.string) else "RML".ljust(len(match.group()))
 
 
 def _answer(match: re.Match[str]) -> str:

@@ -277,3 +277,22 @@ def test_lung_named_at_the_head_of_a_line_holds_until_another_side_is_named():
 def test_history_is_kept_from_the_picture_where_findings_have_a_heading():
     report = parse_report("History: cough.\nRight basal opacity in 2019.\nFindings: Left apical opacity.")
     assert [s.is_about_picture for s in report.sentences] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("Middle lobe consolidation. Lingular and LLL consolidation.", "middle right lung and middle lower left lung"),
+        ("Pneumonia of the middle lobe.", "middle right lung"),
+        ("Left lung: change in the upper zone, the base is respected.", "upper left lung"),
+        (
+            "Right-sided opacities in the upper and the lower zone, the mid zone being skipped.",
+            "upper lower right lung",
+        ),
+        ("Consolidation in the left lower zone. It has improved but not resolved.", "lower left lung"),
+        ("The lingula and the left lower lobe are both opacified.", "middle lower left lung"),
+        ("Consolidation of the left middle lobe, so called.", "middle left lung"),
+    ],
+)
+def test_lobes_without_a_side_and_what_is_spared_or_goes_on(text, stated):
+    assert _stated(text) == stated
