@@ -2,10 +2,10 @@
 
 Usage: python benchmarks/wording.py --data QATA_FOLDER [--split val] [--limit N] [--model NAME] [--part heldout]
 
-benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state. ``dev``, ``dev2``,
-and, once held out, ``dev3``, ``heldout`` and ``dev4`` were looked at while the rules were mended. Printed are the share of
-texts whose places are read exactly, wrongly and not at all, and the scores with the benchmark's reports, with these in
-their place, and without any.
+benchmarks/wordings.csv holds reports written by hand for the facts that the benchmark's texts state. ``dev``, ``dev2``
+and, once held out, ``dev3``, ``heldout`` and ``dev4`` were looked at while the rules were mended. Printed are the share
+of texts whose places are read exactly, wrongly and not at all, and the scores with the benchmark's reports, with these
+in their place, and without any.
 """
 
 from __future__ import annotations
