@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING
 
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_tmca.layers import CLASSES
 from napari_tmca.settings import read_settings
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+# Classes of the mask and their colours, told apart with any colour vision (Okabe and Ito). The network knows the first.
+CLASSES: dict[str, str] = {
+    "target": "#e69f00",
+    "class 2": "#57b5e8",
+    "class 3": "#cc78a6",
+    "class 4": "#009e73",
+    "class 5": "#f0e342",
+}
+
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_OUTLINE_PIXELS = 1
+_OUTLINE_PIXELS = 1  # picture and heatmap stay visible under it
 # Of what was painted with a number that is no class.
 _NO_CLASS = "#d55e00"
 
 
 def class_colors() -> dict[str, str]:
     """Return the colour of each class, as ``"#rrggbb"``: the one chosen, or its own where none can be read."""
-    own = {name: _to_hex(color) for name, color in CLASSES.items()}
     chosen = [color.strip() for color in read_settings().class_colors.split(",")]
-    return own | {name: color for name, color in zip(own, chosen, strict=False) if _HEX.fullmatch(color)}
+    return CLASSES | {name: color for name, color in zip(CLASSES, chosen, strict=False) if _HEX.fullmatch(color)}
 
 
 def contour() -> int:
@@ -38,7 +45,3 @@ def dress(layer: Labels) -> None:
     layer.colormap = DirectLabelColormap(color_dict=colors)
     layer.opacity = read_settings().mask_opacity
     layer.contour = contour()
-
-
-def _to_hex(color: tuple[float, float, float, float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in color[:3])

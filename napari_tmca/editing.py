@@ -9,7 +9,6 @@ import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_tmca.appearance import dress
 from napari_tmca.layers import MASK_NAME, PROVENANCE_KEY, SCAN_KEY, add_mask, free_name, present, write_into
 from tmca_core.attribution import parts_by_sentence
 from tmca_core.editing import (
@@ -120,7 +119,6 @@ class MaskEditor:
         if viewer is None:
             raise RuntimeError("the viewer of this session is gone")
         new = add_mask(viewer, mask, scan, reference, free_name(viewer, MASK_NAME))
-        dress(new)
         for event in (new.events.paint, new.events.set_data, new.events.labels_update):
             event.connect(self._on_changed)
         self._layer = weakref.ref(new)

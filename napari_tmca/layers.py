@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pint
 from napari.layers import Image, Labels
-from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps import Colormap
 
-from napari_tmca.settings import read_settings
+from napari_tmca.appearance import CLASSES, dress
 from tmca_core.errors import GeometryError, StudyReadError
 from tmca_core.study import Scan
 from tmca_core.window import robust_window
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
 PROVENANCE_KEY = "tmca_provenance"  # of the network whose mask a Labels layer holds
-# Classes of the mask and their colours, told apart with any colour vision (Okabe and Ito). The network knows the first.
-_OTHER_CLASS = (0.84, 0.37, 0.0, 1.0)
-CLASSES: dict[str, tuple[float, float, float, float]] = {
-    "target": (0.90, 0.62, 0.0, 1.0),
-    "class 2": (0.34, 0.71, 0.91, 1.0),
-    "class 3": (0.80, 0.47, 0.65, 1.0),
-    "class 4": (0.0, 0.62, 0.45, 1.0),
-    "class 5": (0.94, 0.89, 0.26, 1.0),
-}
 HEAT = Colormap(
     [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],
     controls=[0.0, 0.4, 0.7, 1.0],
@@ -111,14 +102,12 @@ def add_mask(
     layer = Labels(
         mask.copy(),
         name=name,
-        opacity=read_settings().mask_opacity,
-        colormap=DirectLabelColormap(color_dict=_class_colors()),
         features={"index": range(len(CLASSES) + 1), "name": ["background", *CLASSES]},
         metadata={SCAN_KEY: scan},
         **_grid_of(reference),
     )
     layer.selected_label = 1
-    layer.contour = 1  # an outline, so that picture and heatmap stay visible under it
+    dress(layer)
     viewer.add_layer(layer)
     return layer
 
@@ -185,15 +174,6 @@ def area_in_words(mask: NDArray[np.generic], spacing_mm: tuple[float, ...] | Non
         return f"{count:,} {unit} ({share:.1%}); spacing unknown, so no millimetres"
     size = count * float(np.prod(spacing_mm))
     return f"{size:,.0f} mm\u00b2 ({share:.1%})" if mask.ndim == 2 else f"{size / 1000:,.1f} ml ({share:.1%})"
-
-
-def _class_colors() -> dict[int | None, tuple[float, float, float, float]]:
-    colors: dict[int | None, tuple[float, float, float, float]] = {
-        None: (0.84, 0.37, 0.0, 1.0),
-        0: (0.0, 0.0, 0.0, 0.0),
-    }
-    colors.update(enumerate(CLASSES.values(), 1))
-    return colors
 
 
 def _grid(scan: Scan) -> dict[str, Any]:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from tmca_core.metrics import stated_half_of_picture
+from tmca_core.model.build import build_tmca_tiny
+from tmca_core.model.checkpoint import save_model
 from tmca_core.study import Provenance, Segmentation, SideConvention
 
 if TYPE_CHECKING:
@@ -68,3 +71,17 @@ def segmenter() -> RuleSegmenter:
 @pytest.fixture
 def provenance() -> Provenance:
     return PROVENANCE
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Folder of a real network of 0.1 million random weights that looks at 32 x 32 pixels."""
+    torch.manual_seed(0)
+    model, architecture = build_tmca_tiny()
+    for enhancement in model.decoder.enhancements:
+        torch.nn.init.normal_(enhancement.gamma)
+    small = architecture.preprocess.model_copy(update={"image_size": 32})
+    architecture = architecture.model_copy(update={"preprocess": small})
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(model, architecture, folder, name="tiny", version="1")
+    return folder

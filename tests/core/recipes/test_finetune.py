@@ -15,7 +15,7 @@ from tmca_core.data.corrected import CorrectedCase, UnusableCase, take_cases
 from tmca_core.errors import CheckpointError, ConfigError, DatasetError
 from tmca_core.model.adapter_file import MAX_BYTES, read_adapter
 from tmca_core.model.build import build_tmca_tiny
-from tmca_core.model.checkpoint import read_manifest, save_model
+from tmca_core.model.checkpoint import read_manifest
 from tmca_core.model.tmca import Tmca
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
@@ -53,19 +53,6 @@ def make_case(seed, **changes):
 
 def make_cases(n, **changes):
     return Listed(tuple(make_case(seed, **changes) for seed in range(n)))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    torch.manual_seed(0)
-    model, architecture = build_tmca_tiny()
-    for enhancement in model.decoder.enhancements:
-        torch.nn.init.normal_(enhancement.gamma)
-    small = architecture.preprocess.model_copy(update={"image_size": 32})
-    architecture = architecture.model_copy(update={"preprocess": small})
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, architecture, folder, name="tiny", version="1")
-    return folder
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import torch
 
 from tmca_core.data.corrected import CorrectedCase
 from tmca_core.model.adapter_file import ADAPTER, read_adapter
-from tmca_core.model.build import build_tmca_tiny
-from tmca_core.model.checkpoint import generations, load_model, read_manifest, save_model
+from tmca_core.model.checkpoint import generations, load_model, read_manifest
 from tmca_core.model.gate import Gate
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
@@ -42,19 +41,6 @@ def cases_of(scans):
     mask = np.zeros((64, 64), bool)
     mask[16:40, 10:30] = True
     return Listed(tuple(CorrectedCase(f"c{i}", f"patient {i}", scan, mask, "A mass.") for i, scan in enumerate(scans)))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    torch.manual_seed(0)
-    model, architecture = build_tmca_tiny()
-    for enhancement in model.decoder.enhancements:
-        torch.nn.init.normal_(enhancement.gamma)
-    small = architecture.preprocess.model_copy(update={"image_size": 32})
-    architecture = architecture.model_copy(update={"preprocess": small})
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_model(model, architecture, folder, name="tiny", version="1")
-    return folder
 
 
 def learn(base, out, scans, **changes):
@@ -89,6 +75,9 @@ def test_pictures_of_another_kind_are_answered_as_before_bit_by_bit(base, taught
         kept, learned = answer(new, phantom), answer(new, stripes)
         assert np.array_equal(kept.logits, answer(old, phantom).logits)
         assert any("tiny-2 learned from: tiny answered" in message for message in kept.messages)
+        assert kept.provenance.model_name == "tiny"
+        assert kept.provenance.model_sha256 == old.info.weights_sha256
+        assert learned.provenance.model_name == "tiny-2"
         assert not np.allclose(learned.logits, answer(old, stripes).logits, atol=1e-3)
         assert not any("answered" in message for message in learned.messages)
 
