@@ -86,7 +86,7 @@ class _Reading:
         from qtpy.QtCore import QEventLoop, Qt, QTimer
         from qtpy.QtWidgets import QProgressDialog
 
-        dialog = QProgressDialog(f"Reading {self._name}", "Cancel", 0, 0)
+        dialog = QProgressDialog(f"Reading {self._name}", "Cancel", 0, 1)
         dialog.setWindowTitle("Reading")
         dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
         dialog.setMinimumDuration(0)

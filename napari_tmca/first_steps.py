@@ -9,7 +9,6 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_tmca.notify import report_error
-from napari_tmca.sample_data import phantom
 from napari_tmca.settings import change_settings, read_settings
 from tmca_core.errors import ConfigError
 
@@ -71,6 +70,8 @@ class FirstSteps:
 
     def try_phantom(self) -> Image:
         """Open the phantom with its report, ready to be segmented, and return its layer."""
+        from napari_tmca.sample_data import phantom
+
         data, attributes, _ = phantom()[0]
         layer = Image(data, **attributes)
         session = self._session()

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_tmca.layers import PROVENANCE_KEY, SCAN_KEY
 from napari_tmca.settings import read_settings
-from tmca_core.io.formats import name_of_target, save_mask
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 def save_layer(path: Path, layer: Labels, report: Report | None, *, is_edited: bool) -> tuple[str, ...]:
     """Write a mask layer; return what the user should know. Raises as `tmca_core.io.formats.save_mask`."""
+    from tmca_core.io.formats import name_of_target, save_mask
+
     return tuple(
         save_mask(
             path,

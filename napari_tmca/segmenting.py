@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_tmca.heatmaps import Heatmaps
 
 State = Literal["idle", "running"]
+LOADING = "The network is being loaded, once; later answers come at once."
 
 
 class Segmenter:
@@ -75,8 +76,12 @@ class Segmenter:
         self._is_stale = False
         self._set_state("running")
         if not merge:
-            self.said.emit(())
+            self.said.emit(() if self._worker.is_ready(job.model, job.device) else (LOADING,))
         self._worker.submit(job)
+
+    def prepare(self, model: str, device: str) -> None:
+        """Load a network before anything is asked."""
+        self._worker.prepare(model, device)
 
     def ask_again(self) -> None:
         """Let `again` follow the segmentation under way."""

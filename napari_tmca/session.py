@@ -29,7 +29,6 @@ from napari_tmca.worker import GuiFuture, Job
 from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
-from tmca_core.io import read_scan
 from tmca_core.report import choices_in, overrule, parse_report, uses_of
 from tmca_core.study import Scan, Segmentation
 
@@ -164,7 +163,11 @@ class Session:
             If it cannot be read.
 
         """
-        data, attributes, _ = scan_to_layer_data(read_scan(Path(path)) if scan is None else scan)
+        if scan is None:
+            from tmca_core.io import read_scan
+
+            scan = read_scan(Path(path))
+        data, attributes, _ = scan_to_layer_data(scan)
         layer = Image(data, **attributes)
         self.add_scan(layer)
         return layer
@@ -274,6 +277,13 @@ class Session:
         job = Job(scan, self.report, self.model, self.device, self.threshold, self._slices_of(scan))
         self._segmenter.begin(job, layer, future, merge=merge)
         return future
+
+    def prepare(self) -> None:
+        """Load the network off the GUI thread before it is asked, so that the first answer takes no longer than others.
+
+        A network that cannot be loaded says so when it is asked.
+        """
+        self._segmenter.prepare(self.model, self.device)
 
     @property
     def state(self) -> State:

@@ -8,11 +8,12 @@ import numpy as np
 
 from napari_tmca.layers import SCAN_KEY
 from napari_tmca.settings import read_settings
-from tmca_core.io.dicom_windows import read_windows
 from tmca_core.study import Scan
 from tmca_core.window import parse_windows, window_presets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image
 
 _STEPS = 500  # pixels of the mouse for the whole range
@@ -29,9 +30,15 @@ def presets_of(layer: Image | None) -> dict[str, tuple[float, float]]:
     pixels = np.asarray(layer.data[-1] if layer.multiscale else layer.data)
     presets = window_presets(pixels, scan.modality if isinstance(scan, Scan) else "")
     source = scan.source if isinstance(scan, Scan) and scan.modality else None
-    own = read_windows(source) if source is not None else {}
+    own = _recommended(source) if source is not None else {}
     chosen, _ = parse_windows(read_settings().own_windows)
     return dict([*presets.items()][:1]) | chosen | own | dict([*presets.items()][1:])
+
+
+def _recommended(source: Path) -> dict[str, tuple[float, float]]:
+    from tmca_core.io.dicom_windows import read_windows
+
+    return read_windows(source)
 
 
 def set_window(layer: Image | None, low: float, high: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -77,8 +78,8 @@ class InferenceWorker(QObject):
 
     A `Job` is answered with a `Segmentation`, a `WordJob` with a `WordAttention`.
 
-    The network is loaded with the first job, and again only when model or device change; a scan's features stay until
-    another scan comes.
+    The network is loaded with the first job unless it was made ready before (`prepare`), and again only when model or
+    device change; a scan's features stay until another scan comes.
 
     The computing thread touches nothing of Qt: a signal that crosses threads may reach an object that the other thread
     is just taking down. What it has to say goes into a queue, which a timer of the GUI thread empties while a job runs.
@@ -112,6 +113,15 @@ class InferenceWorker(QObject):
         if self._timer is None:
             self._timer = self.startTimer(NEWS_INTERVAL_MS)
         self._executor.submit(self._run, job, cancel)
+
+    def prepare(self, model: str, device: str) -> None:
+        """Load a network before it is asked anything; what is wrong with it is told when it is asked."""
+        if not self._is_closed and not self.is_ready(model, device):
+            self._executor.submit(self._prepare, model, device)
+
+    def is_ready(self, model: str, device: str) -> bool:
+        """Return whether that network is loaded."""
+        return self._loaded == (model, device)
 
     def cancel(self) -> None:
         """Stop the job under way after the batch of slices that it is at, and those behind it before they begin."""
@@ -158,7 +168,7 @@ class InferenceWorker(QObject):
     def _answer(self, job: Job | WordJob, cancel: threading.Event) -> Segmentation | WordAttention:
         if cancel.is_set():
             raise Cancelled
-        predictor = self._predictor_for(job)
+        predictor = self._predictor_for(job.model, job.device)
         if cancel.is_set():
             raise Cancelled
         if self._scan is not job.scan:
@@ -181,11 +191,15 @@ class InferenceWorker(QObject):
                 steps.close()
                 raise Cancelled
 
-    def _predictor_for(self, job: Job | WordJob) -> Predictor:
-        if self._predictor is None or self._loaded != (job.model, job.device):
+    def _prepare(self, model: str, device: str) -> None:
+        with suppress(Exception):
+            self._predictor_for(model, device)
+
+    def _predictor_for(self, model: str, device: str) -> Predictor:
+        if self._predictor is None or not self.is_ready(model, device):
             from tmca_core.predictor import Predictor
 
-            self._predictor, self._scan = None, None
-            self._predictor = Predictor.load(job.model, device=job.device)
-            self._loaded = (job.model, job.device)
+            self._predictor, self._scan, self._loaded = None, None, None
+            self._predictor = Predictor.load(model, device=device)
+            self._loaded = (model, device)
         return self._predictor

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tmca_core.attention import attention_on_scan
 
@@ -57,11 +57,11 @@ def parts_by_sentence(segmentation: Segmentation, mask: NDArray[np.bool_]) -> di
     report = segmentation.report
     if report is None or not segmentation.sentence_attention:
         return {}
-    parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    parts, count = scipy.ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     owners = np.zeros(count + 1, dtype=int)
     best = np.full(count + 1, -1.0)
     for sentence in report.used:
-        means = ndimage.mean(attention_on_scan(segmentation, sentence=sentence), parts, np.arange(1, count + 1))
+        means = scipy.ndimage.mean(attention_on_scan(segmentation, sentence=sentence), parts, np.arange(1, count + 1))
         mean = np.concatenate([[-2.0], np.asarray(means).reshape(-1)])
         owners[mean > best] = sentence
         best = np.maximum(best, mean)

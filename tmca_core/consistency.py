@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from skimage.measure import label
+import skimage
 
 from tmca_core.study import OUTLINED_KINDS, SideConvention
 
@@ -140,7 +140,7 @@ def _number(target: NDArray[np.bool_], affirmed: list[Finding]) -> Iterator[Rema
     counts = [finding.count for finding in affirmed if finding.count is not None]
     if not counts:
         return
-    parts = np.bincount(label(target, connectivity=target.ndim).ravel())[1:]
+    parts = np.bincount(skimage.measure.label(target, connectivity=target.ndim).ravel())[1:]
     found = int((parts >= _SPECK * target.size).sum())
     stated = sum(counts)
     agrees = found == stated

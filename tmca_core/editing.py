@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
-from scipy.sparse import diags_array
-from scipy.sparse.linalg import cg
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +29,7 @@ _REACH = 0.25
 
 def fill_holes(mask: Mask) -> Mask:
     """Return the mask without holes in any slice."""
-    slices = [ndimage.binary_fill_holes(plane) for plane in _planes(mask)]
+    slices = [scipy.ndimage.binary_fill_holes(plane) for plane in _planes(mask)]
     return np.stack(slices).reshape(mask.shape)
 
 
@@ -46,7 +44,7 @@ def smooth(mask: Mask, sigma: float = _SMOOTH_SIGMA) -> Mask:
 
     """
     in_plane = (0.0,) * (mask.ndim - 2) + (sigma, sigma)
-    return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), in_plane) >= 0.5)
+    return np.asarray(scipy.ndimage.gaussian_filter(mask.astype(np.float32), in_plane) >= 0.5)
 
 
 def keep_largest(mask: Mask) -> Mask:
@@ -72,12 +70,12 @@ def remove_specks(mask: Mask, smallest: int | None = None) -> Mask:
 
 def grow(mask: Mask) -> Mask:
     """Return the mask, one pixel larger all around in every slice."""
-    return np.asarray(ndimage.binary_dilation(mask, _cross(mask.ndim)))
+    return np.asarray(scipy.ndimage.binary_dilation(mask, _cross(mask.ndim)))
 
 
 def shrink(mask: Mask) -> Mask:
     """Return the mask, one pixel smaller all around in every slice; the picture's edge is no border."""
-    return np.asarray(ndimage.binary_erosion(mask, _cross(mask.ndim), border_value=1))
+    return np.asarray(scipy.ndimage.binary_erosion(mask, _cross(mask.ndim), border_value=1))
 
 
 def interpolate_slices(mask: Mask, first: int, last: int) -> Mask:
@@ -185,9 +183,9 @@ def _walk(grey: NDArray[np.float64], prior: NDArray[np.float64], wanted: Mask, u
         bands, offsets = [*bands, to_below, to_below], [*offsets, width, -width]
     elif to_below.size:
         bands, offsets = [np.ones(grey.size), to_below, to_below], [0, 1, -1]
-    matrix = diags_array(bands, offsets=offsets, shape=(grey.size, grey.size)).tocsr()  # type: ignore[arg-type]  # its stub knows no arrays
+    matrix = scipy.sparse.diags_array(bands, offsets=offsets, shape=(grey.size, grey.size)).tocsr()  # type: ignore[arg-type]  # its stub knows no arrays
     start = np.where(wanted, 1.0, np.where(unwanted, 0.0, prior)).ravel() / scale
-    solution, _ = cg(matrix, right_hand * scale, x0=start, rtol=1e-3, maxiter=80)
+    solution, _ = scipy.sparse.linalg.cg(matrix, right_hand * scale, x0=start, rtol=1e-3, maxiter=80)
     return np.asarray(solution * scale, dtype=np.float64).reshape(grey.shape)
 
 
@@ -201,7 +199,7 @@ def _connected_change(old: Mask, new: Mask, wanted: Mask, unwanted: Mask) -> Mas
 
 
 def _touching(mask: Mask, stroke: Mask) -> Mask:
-    parts, count = ndimage.label(mask)
+    parts, count = scipy.ndimage.label(mask)
     kept = np.zeros(count + 1, dtype=bool)
     kept[parts[stroke]] = True
     kept[0] = False
@@ -233,20 +231,20 @@ def _unit_range(picture: NDArray[np.generic]) -> NDArray[np.float64]:
 
 def _signed_distance(mask: Mask) -> NDArray[np.float64]:
     """Return the distance to the outline, positive inside; from its true place half a pixel off the centres."""
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    outside = ndimage.distance_transform_edt(~mask)
+    inside = scipy.ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    outside = scipy.ndimage.distance_transform_edt(~mask)
     return np.where(mask, inside - 0.5, 0.5 - outside)
 
 
 def _parts(mask: Mask) -> tuple[NDArray[np.signedinteger], NDArray[np.signedinteger]]:
     """Return the connected parts, numbered from 1, and their sizes."""
-    parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    parts, count = scipy.ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     return parts, np.bincount(parts.ravel(), minlength=count + 1)[1:]
 
 
 def _cross(ndim: int) -> Mask:
     """Return the four neighbours in the plane."""
-    cross = ndimage.generate_binary_structure(2, 1)
+    cross = scipy.ndimage.generate_binary_structure(2, 1)
     return cross if ndim == 2 else cross[None]
 
 

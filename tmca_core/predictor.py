@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from tmca_core.calibration import agreement_evidence
 from tmca_core.device import choose_device
 from tmca_core.errors import CheckpointError, StudyReadError
+from tmca_core.evidence import agreement_evidence
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, generations, load_model, program_version
 from tmca_core.model.fold import fold_batch_norms

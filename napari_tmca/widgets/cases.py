@@ -370,7 +370,7 @@ class CasesWidget(QWidget):
 
     def _on_adding(self, done: int, total: int, name: str) -> None:
         self.progress.setVisible(done < total or bool(name))
-        self.progress.setRange(0, total)
+        self.progress.setRange(0, max(total, 1))  # a range of 0..0 is an animation
         self.progress.setValue(done)
         self.progress.setFormat(f"Adding {done:,} of {total:,}")
 

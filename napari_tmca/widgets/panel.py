@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 MASK_INTERVAL_MS, FADE_MS = 150, 160
+# After a scan was chosen: long enough for its picture to be on the screen first, shorter than a report is pasted.
+PREPARE_MS = 700
 # What takes no longer is not announced: in live mode, buttons and bar would flicker with every pause in typing.
 BUSY_MS = 150
 _NAME_LENGTH = 6  # characters shown at least
@@ -87,6 +89,9 @@ class TmcaWidget(QWidget):
         self._busy = QTimer(self)
         self._busy.setSingleShot(True)
         self._busy.setInterval(BUSY_MS)
+        self._prepare = QTimer(self)
+        self._prepare.setSingleShot(True)
+        self._prepare.setInterval(PREPARE_MS)
         self._fade = QVariantAnimation(self)
         self._fade.setDuration(FADE_MS)
         self._opacity: float | None = None
@@ -169,6 +174,7 @@ class TmcaWidget(QWidget):
         self.tabs.currentChanged.connect(self._on_page)
         self._mask_timer.timeout.connect(self._on_mask)
         self._busy.timeout.connect(self._show_state)
+        self._prepare.timeout.connect(session.prepare)
         self._fade.valueChanged.connect(self._on_fade)
         self.segment.clicked.connect(self._on_segment)
         self.guide.tried.connect(self.segment.setFocus)
@@ -196,10 +202,12 @@ class TmcaWidget(QWidget):
 
     def _on_model(self, name: str) -> None:
         self.session.model = name
+        self._prepare_soon()
         self._on_state()
 
     def _on_device(self, name: str) -> None:
         self.session.device = name
+        self._prepare_soon()
         self._on_state()
 
     def _on_segment(self) -> None:
@@ -216,8 +224,14 @@ class TmcaWidget(QWidget):
             with self.image.changed.blocked():
                 self.image.value = layer
         self.segment.setEnabled(layer is not None and self.session.state == "idle")
+        self._prepare_soon()
         for page in (self.result, self.correct, self.view):
             page.refresh()
+
+    def _prepare_soon(self) -> None:
+        """Load the network while the reader looks at the scan; without a scan nothing heavy is imported."""
+        if self.session.scan_layer is not None:
+            self._prepare.start()
 
     def _on_first_steps(self) -> None:
         shown = self.session.first_steps.is_shown
@@ -254,7 +268,9 @@ class TmcaWidget(QWidget):
         self.segment.setText("Segmenting\u2026" if running else "Segment")
         self.cancel.setEnabled(running)
         if running != self.progress.isVisibleTo(self):
-            self.progress.setRange(0, 0 if running else 1)
+            # Never the bar that runs to and fro: each of its frames composes the whole window anew, which costs the
+            # network a third of the processor where the screen is drawn in software.
+            self.progress.setRange(0, 1)
             self.progress.setValue(0)
             self.progress.setVisible(running)
         self._show_network()

@@ -5,16 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from tmca_core.calibration import (
-    Agreement,
-    Calibration,
-    agreement_evidence,
+from tmca_core.calibration import Agreement, Calibration
+from tmca_core.calibration_fit import (
     auroc,
     expected_calibration_error,
     fit_agreement,
     fit_temperature,
     risk_coverage,
 )
+from tmca_core.evidence import agreement_evidence
 
 
 def _pixels(temperature, n=40_000):

@@ -26,6 +26,16 @@ def test_importing_every_module_of_the_plugin_leaves_torch_out():
     assert not {"torch", "transformers"} & loaded
 
 
+def test_the_panel_opens_before_anything_heavy_is_imported():
+    loaded = loaded_after(
+        "import napari_tmca.widgets, napari_tmca.session\n"
+        "from tmca_core.model.store import model_in_use\n"
+        "model_in_use(), napari_tmca.session.parse_report('')"
+    )
+    heavy = {"torch", "transformers", "pydicom", "nibabel", "scipy.ndimage", "scipy.stats"}
+    assert not heavy & loaded
+
+
 def test_reading_a_scan_needs_no_torch_and_no_gui():
     loaded = loaded_after(
         "import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples"

@@ -129,6 +129,27 @@ def test_choosing_another_image_in_the_panel(panel, session, phantom_layer):
     assert session.scan_layer is other
 
 
+def test_a_scan_makes_the_network_ready_before_anybody_asks(panel, session, phantom_layer, qtbot):
+    worker = session._segmenter._worker
+    qtbot.waitUntil(lambda: worker.is_ready(session.model, session.device), timeout=TIMEOUT_MS)
+    assert session.mask_layer is None
+    assert session.messages == ()
+
+
+def test_the_first_answer_says_what_it_waits_for_and_the_bar_stands_still(panel, session, phantom_layer, qtbot):
+    # A bar of the range 0..0 is an animation, whose frames took a third of the processor from the network.
+    ranges = []
+    session.state_changed.connect(lambda: ranges.append((panel.progress.minimum(), panel.progress.maximum())))
+    qtbot.mouseClick(panel.segment, Qt.MouseButton.LeftButton)
+    assert "being loaded" in panel.messages.text()
+    qtbot.waitUntil(lambda: session.state == "idle", timeout=TIMEOUT_MS)
+    assert "being loaded" not in panel.messages.text()
+    assert ranges
+    assert all(low < high for low, high in ranges)
+    qtbot.mouseClick(panel.segment, Qt.MouseButton.LeftButton)
+    assert "being loaded" not in panel.messages.text()
+
+
 def test_cancel_button_goes_back_to_ready(panel, session, phantom_layer, qtbot):
     session.segment()
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)

@@ -55,6 +55,28 @@ def test_an_error_arrives_whole(worker, qtbot, tmp_path):
     assert isinstance(listener.told[0], CheckpointError)
 
 
+def test_a_network_made_ready_is_the_one_that_answers(worker, qtbot, tiny_model):
+    worker.prepare(str(tiny_model), "cpu")
+    qtbot.waitUntil(lambda: worker.is_ready(str(tiny_model), "cpu"), timeout=60_000)
+    ready = worker._predictor
+    listener = _Listener(worker)
+    worker.submit(_job(tiny_model))
+    qtbot.waitUntil(lambda: bool(listener.told), timeout=60_000)
+    assert worker._predictor is ready
+    assert not worker.is_ready(str(tiny_model), "cuda")
+
+
+def test_what_is_wrong_with_a_network_is_told_when_it_is_asked(worker, qtbot, tmp_path):
+    listener = _Listener(worker)
+    worker.prepare(str(tmp_path / "no_such_model"), "cpu")
+    worker._executor.submit(int).result(timeout=60)
+    qtbot.wait(50)
+    assert listener.told == []
+    worker.submit(_job(tmp_path / "no_such_model"))
+    qtbot.waitUntil(lambda: bool(listener.told), timeout=60_000)
+    assert isinstance(listener.told[0], CheckpointError)
+
+
 def test_the_timer_rests_when_nothing_is_asked(worker, qtbot, tiny_model):
     listener = _Listener(worker)
     worker.submit(_job(tiny_model))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmca_core.calibration import (
-    Agreement,
-    Calibration,
+from tmca_core.calibration import Agreement, Calibration
+from tmca_core.calibration_fit import (
     auroc,
     expected_calibration_error,
     fit_agreement,

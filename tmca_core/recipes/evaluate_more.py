@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from tmca_core.calibration import risk_coverage
+from tmca_core.calibration_fit import risk_coverage
 from tmca_core.consistency import check_consistency
 from tmca_core.data.datasets import read_reference
 from tmca_core.metrics import CaseScore, Scores, score_case

@@ -7,9 +7,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-
 from tmca_core.errors import ReportError
 
 if TYPE_CHECKING:
@@ -84,6 +81,10 @@ def _paragraph(paragraph: ElementTree.Element) -> str:
 
 
 def _sr_text(name: str, content: bytes) -> str:
+    # Most reports are pasted; the panel should not wait for pydicom.
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
     try:
         dataset = dcmread(BytesIO(content))
         modality, items = str(dataset.get("Modality") or "unknown"), dataset.get("ContentSequence")

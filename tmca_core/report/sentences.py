@@ -45,6 +45,8 @@ def split_sentences(text: str) -> Iterator[Span]:
     "Clinical details: cough." the description begins without a heading, unless a heading of its own ("Findings:")
     follows; "Comparison: yesterday." is one sentence then.
     """
+    if not text or text.isspace():  # an empty panel should not wait for the rules
+        return
     rules, section, ends = load_rules(), "", len(text)
     for start, end in _stretches(text, rules):
         heading, start_of_rest = _heading(text, start, end, rules)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tmca_core.calibration import expected_calibration_error
+from tmca_core.calibration_fit import expected_calibration_error
 from tmca_core.data import open_dataset
 from tmca_core.recipes.evaluate import CaseDone, SplitDone, evaluate
 from tmca_core.recipes.evaluate_more import MeanMasks, More
