@@ -25,7 +25,7 @@ from tmca_core.data.ahead import ahead
 from tmca_core.data.augment import AugmentConfig, augment
 from tmca_core.data.loader import collate, phantom_samples, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig
-from tmca_core.device import choose_device
+from tmca_core.device import choose_device, trains_in_bfloat16
 from tmca_core.model.architecture import PreprocessArchitecture
 from tmca_core.recipes.train import batch_threads, make_optimizer
 from tmca_core.recipes.train_config import ScheduleConfig
@@ -55,7 +55,7 @@ def main() -> None:
     preprocess = PreprocessArchitecture(image_size=arguments.size)
     samples = list(phantom_samples(range(arguments.batch), preprocess))
     teller = Teller(samples, TELLING)
-    network = Ours(arguments.model, "bfloat16").network.to(device).train()
+    network = Ours(arguments.model, "auto").network.to(device).train()
     optimizer = make_optimizer(network, ScheduleConfig())
 
     def prepare(seed: int) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str, ...]]]:
@@ -67,7 +67,7 @@ def main() -> None:
 
     def train_step(images: torch.Tensor, masks: torch.Tensor, told: list[tuple[str, ...]]) -> None:
         images = images.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16("auto", device)):
             output = network(images, network.tokenizer(told).to(device))
         loss = network.loss(output, masks.to(device)).total
         optimizer.zero_grad(set_to_none=True)

@@ -20,6 +20,7 @@ from transformers import BertTokenizer
 from unet import PlainUNet
 
 from tmca_core.data.loader import standardise_batch
+from tmca_core.device import Precision, trains_in_bfloat16
 from tmca_core.errors import ConfigError
 from tmca_core.model.build import build_tmca, build_tmca_tiny
 from tmca_core.model.checkpoint import find_model, load_model
@@ -85,20 +86,20 @@ class Method:
 
 
 class Ours(Method):
-    """The network of a model with random weights; trained in bfloat16 and used folded, as the project does.
+    """The network of a model with random weights; trained in mixed precision and used folded, as the project does.
 
     Parameters
     ----------
     model : str
         Name or folder of a model, whose architecture and vocabulary are taken; "tiny" for the network of the tests.
-    precision : str
-        "bfloat16" or "float32", of the training.
+    precision : "auto", "bfloat16" or "float32"
+        Of the training; "auto" is bfloat16 where the processor has instructions for it.
 
     """
 
     name = "tmca"
 
-    def __init__(self, model: str, precision: str) -> None:
+    def __init__(self, model: str, precision: Precision) -> None:
         if model == "tiny":
             network, _ = build_tmca_tiny()
         else:
@@ -106,8 +107,9 @@ class Ours(Method):
             vocabulary = loaded.tokenizer.tokenizer.get_vocab()
             network = build_tmca(architecture, sorted(vocabulary, key=vocabulary.__getitem__))
         super().__init__(network.to(memory_format=torch.channels_last), 2e-3)
-        self.is_mixed = precision == "bfloat16"
-        self.note = f"trained in {precision}, with its alignment losses; the text encoder's lower layers stay random"
+        self.is_mixed = trains_in_bfloat16(precision, torch.device("cpu"))
+        used = "bfloat16" if self.is_mixed else "float32"
+        self.note = f"trained in {used}, with its alignment losses; the text encoder's lower layers stay random"
 
     def finish(self) -> None:
         """Fold the batch normalisations, as `tmca_core.predictor.Predictor` does."""

@@ -56,7 +56,7 @@ def read_arguments(description: str | None = __doc__) -> argparse.Namespace:
     parser.add_argument("--lvit", type=Path, help="checkout of LViT")
     parser.add_argument("--languidemedseg", type=Path, help="checkout of LanGuideMedSeg-MICCAI2023")
     parser.add_argument("--model", default="tmca-compact", help="whose architecture is ours; or tiny")
-    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of our training")
+    parser.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="of our training")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)

@@ -27,7 +27,7 @@ from tmca_core.data.augment import AugmentConfig, augment
 from tmca_core.data.corrected import history_of, take_cases
 from tmca_core.data.loader import collate, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig, Told
-from tmca_core.device import choose_device
+from tmca_core.device import Precision, choose_device, trains_in_bfloat16
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
 from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
@@ -105,7 +105,7 @@ class FinetuneConfig(BaseModel):
     strict: bool = False
     seed: int = 0
     device: str = "auto"
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Precision = "auto"
     threads: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=10, ge=1)
     disk_wait_s: float = Field(default=600.0, ge=0)
@@ -422,6 +422,7 @@ class _Run:
             schedule = schedule.model_copy(update={"image_learning_rate_scale": 1.0})
         self.optimizer = make_optimizer(model, schedule)
         self.ema = AveragedModel(model, multi_avg_fn=averaging(config.ema_decay), use_buffers=True)
+        self.is_mixed = trains_in_bfloat16(config.precision, device)
         self.resolved = config.model_dump_json(
             exclude={"out", "model", "device", "threads", "checkpoint_every", "examples"}
         )
@@ -548,7 +549,7 @@ class _Run:
     def _loss(self, images: Tensor, masks: Tensor, weights: Tensor, told: Sequence[Told]) -> Tensor:
         tokens = self.model.tokenizer([one.sentences for one in told]).to(self.device)
         images = standardise_batch(images).to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_mixed):
             output = self.model(images, tokens)
         is_own = torch.tensor([one.is_own for one in told], device=self.device)
         return self.model.loss(output, masks.to(self.device), is_own, weights.to(self.device)).total
@@ -616,6 +617,7 @@ class _Run:
         with atomic_write(self.config.out / COMPARISON) as file:
             file.write(json.dumps(result.as_json(), indent=2).encode())
         told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step}
+        told["precision"] = "bfloat16" if self.is_mixed else "float32"
         told["config"] = json.loads(self.resolved) | {"replay": self.config.replay and self.config.replay.name}
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":

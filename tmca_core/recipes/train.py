@@ -32,7 +32,7 @@ from tmca_core.data.loader import (
     standardise_batch,
 )
 from tmca_core.data.telling import Teller
-from tmca_core.device import choose_device
+from tmca_core.device import choose_device, trains_in_bfloat16
 from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
 from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny, with_efficientnet_lite
@@ -291,6 +291,7 @@ class _Run:
         self.num_steps = self.steps_per_epoch * schedule.num_epochs
         self.optimizer = make_optimizer(model, schedule)
         self.ema = AveragedModel(model, multi_avg_fn=averaging(schedule.ema_decay), use_buffers=True)
+        self.is_mixed = trains_in_bfloat16(config.run.precision, device)
         self.resolved = config.model_dump_json(exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
         self.folder, self.weights = config.run.out, config.run.out / config.run.name
         self.progress = self._resume()
@@ -368,7 +369,7 @@ class _Run:
         tokens = self.model.tokenizer([one.sentences for one in told]).to(self.device)
         images = prepared.images.to(self.device, non_blocking=True)
         masks = prepared.masks.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_mixed):
             output = self.model(images, tokens)
         is_own = torch.tensor([one.is_own for one in told], device=self.device)
         loss = self.model.loss(output, masks, is_own).total
@@ -441,6 +442,7 @@ class _Run:
                 "num_train": len(self.train_samples) - data.phantoms,
                 "num_phantoms": data.phantoms,
                 "epoch": done.epoch,
+                "precision": "bfloat16" if self.is_mixed else "float32",
                 "config": _without_paths(self.config),
             },
         )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tmca_core.data.augment import AugmentConfig
 from tmca_core.data.telling import TellingConfig
+from tmca_core.device import Precision
 from tmca_core.errors import ConfigError
 from tmca_core.model.architecture import AlignmentArchitecture, EnhancementArchitecture
 
@@ -109,7 +110,7 @@ class RunConfig(_Frozen):
     version: str = "0.1.0"
     seed: int = 0
     device: str = "auto"
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Precision = "auto"
     threads: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=100, ge=1)
 

@@ -170,7 +170,7 @@ def test_an_unknown_key_lists_the_valid_ones(tmp_path, data):
     ("override", "match"),
     [
         ("schedule.batch_size=0", "schedule.batch_size.*greater than or equal to 1"),
-        ("run.precision='float8'", "run.precision.*'bfloat16' or 'float32'"),
+        ("run.precision='float8'", "run.precision.*'auto', 'bfloat16' or 'float32'"),
         ("nonsense", "expected section.key=value"),
     ],
 )
