@@ -3,9 +3,10 @@
 Usage: python benchmarks/finetune.py --base FOLDER --data data/breast_us_birads --known data/qata_cov19
 
 For 20 and for 5 cases: Dice on the test split before and after, what is forgotten on the known folder's validation
-split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net trained from scratch on
-the same cases for the same time. The base must not have seen the new domain: the shipped tmca-compact has seen every
-folder that this project uses, so train one with configs/compact_unseen.toml first.
+split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net and, where a checkout
+is given, LanGuideMedSeg, trained from random weights on the same cases for the same time. The base must not have seen
+the new domain: the shipped tmca-compact has seen every folder that this project uses, so train one with
+configs/compact_unseen.toml first.
 """
 
 from __future__ import annotations
@@ -20,26 +21,33 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from inference import PlainUNet
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))  # run as a script, beside a folder of scripts
+
+from methods import LanGuideMedSeg, Method, UNet
 
 from tmca_core.atomic import atomic_write
 from tmca_core.data import open_dataset
 from tmca_core.data.augment import AugmentConfig, augment
 from tmca_core.data.corrected import FolderSource
-from tmca_core.data.loader import collate, read_samples, standardise_batch
+from tmca_core.data.loader import collate, read_samples
 from tmca_core.metrics import Scores, score_case
 from tmca_core.model.architecture import PreprocessArchitecture
-from tmca_core.model.losses import segmentation_loss
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.evaluate import SplitDone, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Cases, minutes that the issue allows, and Dice points that it asks for.
 GOALS = {20: (10.0, 15.0), 5: (4.0, 6.0)}
 SPARE = 0.85  # of the minutes: reading cases and judging take time, too
+PEER_BATCH = 8
+NOT_MIRRORED = AugmentConfig(flip=0.0)  # the peers cannot rewrite the side in a report
 
 
 @dataclass(frozen=True)
@@ -88,30 +96,33 @@ def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Pa
     return Learnt(out, last["num_bytes"] / 1e6, time.monotonic() - started, usage.ru_maxrss / 1024)
 
 
-def unet_dice(arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
-    """Return the test Dice, in percent, of a U-Net trained from scratch on the same cases for the same time."""
+def peers(arguments: argparse.Namespace) -> dict[str, Callable[[], Method]]:
+    """Return how to build each method that learns beside ours, from random weights."""
+    found: dict[str, Callable[[], Method]] = {} if arguments.no_unet else {UNet.name: UNet}
+    if arguments.languidemedseg:
+        found[LanGuideMedSeg.name] = lambda: LanGuideMedSeg(arguments.languidemedseg)
+    return found
+
+
+def peer_dice(make: Callable[[], Method], arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
+    """Return the test Dice, in percent, of another method trained on the same cases for the same time."""
     torch.manual_seed(arguments.seed)
     preprocess = PreprocessArchitecture()
     samples = list(read_samples(FolderSource(arguments.data, limit=num_cases).cases(), preprocess))
-    network = PlainUNet()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    method = make()
     generator = torch.Generator().manual_seed(arguments.seed)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        chosen = torch.randint(len(samples), (8,), generator=generator)
-        batch = collate([samples[int(i)] for i in chosen], preprocess.image_size)
-        images, masks, _ = augment(batch.images, batch.masks, AugmentConfig(flip=0.5), generator)
-        loss = segmentation_loss(network(standardise_batch(images)), masks)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    network.eval()
+        chosen = [samples[int(i)] for i in torch.randint(len(samples), (PEER_BATCH,), generator=generator)]
+        batch = collate(chosen, preprocess.image_size)
+        images, masks, _ = augment(batch.images, batch.masks, NOT_MIRRORED, generator)
+        method.train_step(images, [sample.report for sample in chosen], masks)
+    method.finish()
     scores = []
-    with torch.inference_mode():
-        for case in read_samples(_test_cases(arguments), preprocess):
-            batch = collate([case], preprocess.image_size)
-            found = network(standardise_batch(batch.images)) >= 0
-            scores.append(score_case(np.asarray(found), np.asarray(batch.masks) >= 0.5))
+    for sample in read_samples(_test_cases(arguments), preprocess):
+        batch = collate([sample], preprocess.image_size)
+        found = method.predict(batch.images, [sample.report])
+        scores.append(score_case(np.asarray(found), np.asarray(batch.masks) >= 0.5))
     return 100 * Scores.of(scores).dice_mean
 
 
@@ -142,6 +153,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-unet", action="store_true")
+    parser.add_argument("--languidemedseg", type=Path, help="checkout of LanGuideMedSeg-MICCAI2023")
     parser.add_argument("--json", type=Path, help="Where the table is stored for benchmarks/report.py.")
     arguments, arguments.extra = parser.parse_known_args()
     torch.set_num_threads(arguments.threads)
@@ -162,7 +174,8 @@ def main() -> None:
     name = f"{arguments.data.name} {arguments.split}"
     sys.stdout.write(f"base on {name}: Dice {before:.1f} ({interval[0]:.1f}-{interval[1]:.1f})\n\n")
     head = ["cases", "Dice after (95 %)", "gain", "asked", f"forgotten on {arguments.known.name} val", "adapter MB"]
-    head += ["time min", "peak MB", "U-Net from scratch"]
+    others = peers(arguments)
+    head += ["time min", "peak MB", *others]
     sys.stdout.write("| " + " | ".join(head) + " |\n|" + "---|" * len(head) + "\n")
     with tempfile.TemporaryDirectory() as folder:
         for num_cases in arguments.cases:
@@ -170,7 +183,7 @@ def main() -> None:
             learnt = learn(arguments, num_cases, arguments.minutes or minutes, Path(folder) / f"from-{num_cases}")
             after, (low, high) = dice_of(learnt.folder, arguments.data, arguments.split, arguments.limit)
             forgotten = known - dice_of(learnt.folder, arguments.known, "val", arguments.limit)[0]
-            unet = "" if arguments.no_unet else f"{unet_dice(arguments, num_cases, learnt.seconds):.1f}"
+            beside = {name: peer_dice(make, arguments, num_cases, learnt.seconds) for name, make in others.items()}
             values = {
                 "cases": num_cases,
                 "dice": after,
@@ -179,10 +192,10 @@ def main() -> None:
                 "asked": asked,
             }
             values |= {"forgotten": forgotten, "adapter_mb": learnt.megabytes, "minutes": learnt.seconds / 60}
-            rows.append({**values, "peak_mb": learnt.peak_megabytes})
+            rows.append({**values, "peak_mb": learnt.peak_megabytes, "peers": beside})
             row = [str(num_cases), f"{after:.1f} ({low:.1f}-{high:.1f})", f"{after - before:+.1f}", f"{asked:+.0f}"]
             row += [f"{forgotten:+.2f}", f"{learnt.megabytes:.2f}", f"{learnt.seconds / 60:.1f}"]
-            row += [f"{learnt.peak_megabytes:.0f}", unet]
+            row += [f"{learnt.peak_megabytes:.0f}", *(f"{dice:.1f}" for dice in beside.values())]
             sys.stdout.write("| " + " | ".join(row) + " |\n")
             sys.stdout.flush()
             store({**told, "data": name, "dice_before": before, "rows": rows}, arguments.json)

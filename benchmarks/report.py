@@ -139,6 +139,7 @@ def loader(told: dict[str, Any]) -> str:
 
 def finetune(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/finetune.py."""
+    others = list(told["rows"][0].get("peers", ()))
     rows = [
         [
             str(row["cases"]),
@@ -148,6 +149,7 @@ def finetune(told: dict[str, Any]) -> str:
             f"{row['adapter_mb']:.2f}",
             f"{row['minutes']:.1f}",
             f"{row['peak_mb']:.0f}",
+            *(f"{row['peers'][name]:.1f}" for name in others),
         ]
         for row in told["rows"]
     ]
@@ -159,6 +161,7 @@ def finetune(told: dict[str, Any]) -> str:
         "adapter MB",
         "minutes",
         "peak MB",
+        *(f"{name}, from random weights" for name in others),
     ]
     said = f"Dice in percent on {told['data']}, {told['dice_before']:.1f} before. {_origin(told)}"
     return f"{said}\n\n{_table(head, rows)}"

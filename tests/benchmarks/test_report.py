@@ -54,7 +54,7 @@ FINETUNE = ORIGIN | {
     "kind": "finetune", "command": "python benchmarks/finetune.py", "model": "tmca 1", "known": "qata_cov19",
     "data": "busi test", "dice_before": 8.0,
     "rows": [{"cases": 5, "dice": 50.0, "dice_ci95": [40.0, 60.0], "gain": 42.0, "asked": 6.0, "forgotten": 0.0,
-              "adapter_mb": 1.5, "minutes": 2.0, "peak_mb": 1400.0}],
+              "adapter_mb": 1.5, "minutes": 2.0, "peak_mb": 1400.0, "peers": {"U-Net": 21.5}}],
 }  # fmt: skip
 SPEED = PEERS | {"kind": "speed", "command": "python benchmarks/training.py"}
 
@@ -88,7 +88,7 @@ def test_every_table_has_its_command_machine_and_date(write):
     assert "| 7.0 pixels | 0.600 at 2 pixels | 0.0100 | 0.860 | 90.0 % | - | 0.740 |" in page
     assert "| busi | cases.csv | train 432 / test 90 | **5 pairs.** Good to know. |" in page
     assert "3.0% of the time is waited" in page
-    assert "| 5 | 50.0 (40.0 to 60.0) | +42.0 | +0.00 | 1.50 | 2.0 | 1400 |" in page
+    assert "| 5 | 50.0 (40.0 to 60.0) | +42.0 | +0.00 | 1.50 | 2.0 | 1400 | 21.5 |" in page
 
 
 def test_without_results_the_page_says_how_to_get_some_and_keeps_its_words(write):
