@@ -167,6 +167,18 @@ def finetune(told: dict[str, Any]) -> str:
     return f"{said}\n\n{_table(head, rows)}"
 
 
+def active(told: dict[str, Any]) -> str:
+    """Return the section of benchmarks/active.py."""
+    counts = list(told["rows"][0]["gain"])
+    rows = [
+        [str(row["seed"]), f"{100 * row['random']:.1f}", *(f"{100 * row['gain'][count]:.1f}" for count in counts)]
+        for row in told["rows"]
+    ]
+    head = ["seed", f"{told['most']} at random", *(f"{count} by gain" for count in counts)]
+    said = f"Dice in percent on {told['data']}, {100 * told['dice_before']:.1f} before. {_origin(told)}"
+    return f"{said}\n\n{_table(head, rows)}"
+
+
 def ablation(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/ablation.py."""
     rows = []
@@ -203,6 +215,7 @@ SECTIONS = {
     "speed": speed,
     "loader": loader,
     "finetune": finetune,
+    "active": active,
     "ablation": ablation,
 }
 COMMANDS = {
@@ -212,6 +225,7 @@ COMMANDS = {
     "speed": "python benchmarks/training.py --json benchmarks/results/speed.json",
     "loader": "python benchmarks/loader.py --json benchmarks/results/loader.json",
     "finetune": "python benchmarks/finetune.py --base FOLDER --data FOLDER --known FOLDER --json FILE",
+    "active": "python benchmarks/active.py --base FOLDER --data FOLDER --json FILE",
     "ablation": "python benchmarks/ablation.py --config configs/benchmarks/ablation.toml --out runs/ablation",
 }
 _BETWEEN = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

@@ -56,6 +56,10 @@ FINETUNE = ORIGIN | {
     "rows": [{"cases": 5, "dice": 50.0, "dice_ci95": [40.0, 60.0], "gain": 42.0, "asked": 6.0, "forgotten": 0.0,
               "adapter_mb": 1.5, "minutes": 2.0, "peak_mb": 1400.0, "peers": {"U-Net": 21.5}}],
 }  # fmt: skip
+ACTIVE = ORIGIN | {
+    "kind": "active", "command": "python benchmarks/active.py", "model": "tmca 1", "data": "kvasir_seg test",
+    "dice_before": 0.2, "most": 100, "rows": [{"seed": 0, "random": 0.61, "gain": {"20": 0.5, "60": 0.62}}],
+}  # fmt: skip
 SPEED = PEERS | {"kind": "speed", "command": "python benchmarks/training.py"}
 
 
@@ -76,8 +80,8 @@ def write(tmp_path):
 
 def test_every_table_has_its_command_machine_and_date(write):
     told = {"peers": PEERS, "ablation": ABLATION, "evaluation": EVALUATION, "folders": FOLDERS, "loader": LOADER}
-    page = write(**told, speed=SPEED, finetune=FINETUNE)
-    assert page.count("a machine, 2026-11-25.") == 7
+    page = write(**told, speed=SPEED, finetune=FINETUNE, active=ACTIVE)
+    assert page.count("a machine, 2026-11-25.") == 8
     assert "Not measured yet" not in page
     assert "| LViT | 4.0 | 3.00 | 4.00 x as fast | 500.0 | 10.00 x as fast | 812 | 60 | 0.7000 (0.600-0.800)" in page
     assert "- LViT: random words." in page
@@ -88,6 +92,7 @@ def test_every_table_has_its_command_machine_and_date(write):
     assert "| 7.0 pixels | 0.600 at 2 pixels | 0.0100 | 0.860 | 90.0 % | - | 0.740 |" in page
     assert "| busi | cases.csv | train 432 / test 90 | **5 pairs.** Good to know. |" in page
     assert "3.0% of the time is waited" in page
+    assert "| 0 | 61.0 | 50.0 | 62.0 |" in page
     assert "| 5 | 50.0 (40.0 to 60.0) | +42.0 | +0.00 | 1.50 | 2.0 | 1400 | 21.5 |" in page
 
 

@@ -64,11 +64,14 @@ class SimulationDone:
 
 
 @dataclass(frozen=True)
-class _Corrected:
+class GivenCases:
+    """A source of cases that are in memory already."""
+
     items: tuple[CorrectedCase, ...]
     name: str = "simulated"
 
     def read(self) -> Iterator[CorrectedCase | UnusableCase]:
+        """Yield the cases."""
         return iter(self.items)
 
 
@@ -126,7 +129,7 @@ def simulate(
             yield row
         if pool and len(done) < num_cases:
             model = f"after-{len(done)}"
-            result = _learn(config.model_copy(update={"out": config.out / model}), _Corrected(tuple(done)))
+            result = _learn(config.model_copy(update={"out": config.out / model}), GivenCases(tuple(done)))
             predictor = Predictor.load(result.folder, device=config.device)
             yield Learned(model, len(done), result.comparison.sentence)
     yield _summarise(config.out, rows)

@@ -1,0 +1,137 @@
+"""Compare cases chosen by expected gain with cases drawn at random: how many reach what so many random ones do.
+
+Usage: python benchmarks/active.py --base FOLDER --data data/kvasir_seg [--seeds 0 1 2] [--json FILE]
+
+For every seed: the base learns from --most cases drawn at random; and from --first cases of the greatest gain, then
+from as many more, chosen by what it has become, and so on up to --enough. Each learning starts at the base, on all
+cases so far, with their reference masks, and is judged on the test split. The aim: with --enough chosen cases at least
+the Dice of --most random ones. The base must not have seen the folder. What is finished is kept in --out, and the same
+command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tmca_core.atomic import atomic_write
+from tmca_core.data import open_dataset
+from tmca_core.data.corrected import CorrectedCase, FolderSource
+from tmca_core.predictor import Predictor
+from tmca_core.recipes.evaluate import SplitDone, evaluate
+from tmca_core.recipes.finetune import FinetuneConfig, finetune
+from tmca_core.recipes.next_case import choose, see
+from tmca_core.recipes.simulate import GivenCases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main() -> None:
+    """Learn, judge, print and store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", required=True, help="folder or name of a model that has not seen --data")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/active"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--first", type=int, default=20)
+    parser.add_argument("--enough", type=int, default=60)
+    parser.add_argument("--most", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--limit", type=int, help="at most N cases of the test split")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    pool = [case for case in FolderSource(arguments.data).read() if isinstance(case, CorrectedCase)]
+    before = judge(arguments.base, arguments)
+    told: dict[str, Any] = {
+        "kind": "active",
+        "command": f"python benchmarks/active.py --epochs {arguments.epochs}",
+        "machine": f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "model": Path(arguments.base).name,
+        "data": f"{arguments.data.name} test",
+        "dice_before": before,
+        "most": arguments.most,
+        "rows": [],
+    }
+    for seed in arguments.seeds:
+        row = {"seed": seed, "random": drawn_at_random(pool, seed, arguments), "gain": by_gain(pool, seed, arguments)}
+        told["rows"].append(row)
+        steps = ", ".join(f"{count}: {100 * dice:.1f}" for count, dice in row["gain"].items())
+        at_random = f"{arguments.most} at random {100 * row['random']:.1f}"
+        sys.stdout.write(f"seed {seed}: base {100 * before:.1f}; {at_random}; by gain {steps}\n")
+        sys.stdout.flush()
+        if arguments.json:
+            with atomic_write(arguments.json) as file:
+                file.write((json.dumps(told, indent=2) + "\n").encode())
+    random = statistics.mean(row["random"] for row in told["rows"])
+    chosen = statistics.mean(row["gain"][str(arguments.enough)] for row in told["rows"])
+    sys.stdout.write(
+        f"{len(told['rows'])} seeds: {arguments.most} cases at random {100 * random:.1f}, "
+        f"{arguments.enough} by gain {100 * chosen:.1f}\n"
+    )
+
+
+def drawn_at_random(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> float:
+    """Return the test Dice after --most cases drawn at random."""
+    order = np.random.default_rng(seed).permutation(len(pool))[: arguments.most]
+    return learned([pool[int(i)] for i in order], f"random-{seed}", seed, arguments)[1]
+
+
+def by_gain(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the test Dice after every round of choosing, by the number of cases."""
+    left = list(pool)
+    model, done, found = str(arguments.base), list[CorrectedCase](), dict[str, float]()
+    while len(done) < arguments.enough and left:
+        predictor = Predictor.load(model, device="cpu")
+        seen = [see(predictor, case.id, case.scan, f"{case.instruction} {case.text}".strip()) for case in left]
+        # What earlier rounds chose is described anew: features of two models do not compare.
+        features = [see(predictor, case.id, case.scan, "").features for case in done]
+        ids = choose(seen, min(arguments.first, arguments.enough - len(done)), learned=features)
+        done += [case for case in left if case.id in ids]
+        left = [case for case in left if case.id not in ids]
+        model, dice = learned(done, f"gain-{seed}-{len(done)}", seed, arguments)
+        found[str(len(done))] = dice
+    return found
+
+
+def learned(cases: Sequence[CorrectedCase], name: str, seed: int, arguments: argparse.Namespace) -> tuple[str, float]:
+    """Return the folder of the base after it learned from these cases, and its test Dice."""
+    out = arguments.out / name
+    result = out / "dice.json"
+    ids = sorted(case.id for case in cases)
+    if result.is_file() and (known := json.loads(result.read_text(encoding="utf-8")))["cases"] == ids:
+        return str(out), float(known["dice"])
+    started = time.monotonic()
+    config = FinetuneConfig(
+        out=out, model=arguments.base, num_epochs=arguments.epochs, seed=seed, device="cpu", threads=arguments.threads
+    )
+    for _ in finetune(config, GivenCases(tuple(cases), name)):
+        pass
+    dice = judge(str(out), arguments)
+    with atomic_write(result) as file:
+        file.write(json.dumps({"cases": ids, "dice": dice, "seconds": time.monotonic() - started}).encode())
+    return str(out), dice
+
+
+def judge(model: str, arguments: argparse.Namespace) -> float:
+    """Return the mean Dice on the test split, 0..1."""
+    done = list(evaluate(Predictor.load(model, device="cpu"), open_dataset(arguments.data), splits=["test"],
+                         limit=arguments.limit))[-1]  # fmt: skip
+    assert isinstance(done, SplitDone)
+    return done.scores.dice_mean
+
+
+if __name__ == "__main__":
+    main()
