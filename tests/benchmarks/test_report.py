@@ -98,7 +98,7 @@ def test_every_table_has_its_command_machine_and_date(write):
 
 def test_without_results_the_page_says_how_to_get_some_and_keeps_its_words(write):
     page = write()
-    assert page.count("Not measured yet: `") == 7
+    assert page.count("Not measured yet: `") == 8
     assert "## How it is measured" in page
     assert write() == page  # nothing piles up
     assert write(loader=LOADER) != page
