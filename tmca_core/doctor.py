@@ -37,8 +37,10 @@ _QT_BINDINGS = ("PySide6", "PyQt6", "PyQt5", "PySide2")
 
 _TORCH_PROBE = """
 import json, torch
+from tmca_core.device import choose_device, trains_in_bfloat16
 cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-print(json.dumps({"cuda": cuda, "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}))
+found = {"cuda": cuda, "mps": torch.backends.mps.is_available(), "threads": torch.get_num_threads()}
+print(json.dumps({**found, "bfloat16": trains_in_bfloat16("auto", choose_device())}))
 """
 
 _OPENGL_PROBE = """
@@ -169,7 +171,8 @@ def check_devices() -> Check:
     if answer is None:
         return Check(State.FAIL, f"torch does not start: {trouble}", f"Reinstall it: {INSTALL_ALL}")
     devices = [f"cpu ({answer['threads']} threads)", *(f"cuda ({name})" for name in answer["cuda"])]
-    return Check(State.OK, "devices: " + ", ".join(devices + ["mps"] * bool(answer["mps"])))
+    precision = "bfloat16" if answer["bfloat16"] else "float32"
+    return Check(State.OK, f"devices: {', '.join(devices + ['mps'] * bool(answer['mps']))}; trains in {precision}")
 
 
 def check_qt() -> Check:

@@ -110,8 +110,11 @@ def test_a_cache_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 def test_devices_come_from_torch(monkeypatch):
-    monkeypatch.setattr(doctor.subprocess, "run", answers('noise\n{"cuda": ["H100"], "mps": true, "threads": 4}\n'))
-    assert doctor.check_devices() == Check(State.OK, "devices: cpu (4 threads), cuda (H100), mps")
+    monkeypatch.setattr(
+        doctor.subprocess, "run", answers('noise\n{"cuda": ["H100"], "mps": true, "threads": 4, "bfloat16": true}\n')
+    )
+    found = Check(State.OK, "devices: cpu (4 threads), cuda (H100), mps; trains in bfloat16")
+    assert doctor.check_devices() == found
 
 
 @pytest.mark.parametrize(
