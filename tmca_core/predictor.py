@@ -20,9 +20,9 @@ from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, generations, load_model, program_version
 from tmca_core.model.fold import fold_batch_norms
 from tmca_core.model.gate import describe
-from tmca_core.model.preprocess import intensity_window, scan_slices, standardise, to_network, to_scan
+from tmca_core.model.preprocess import intensity_window, is_coloured, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
-from tmca_core.report import told_sentences, words_in
+from tmca_core.report import swap_sides, told_sentences, words_in
 from tmca_core.slicewise import NOT_LOOKED_AT, SMOOTHING, smooth_across
 from tmca_core.study import Provenance, Report, Scan, Segmentation, WordAttention
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tmca_core.model.architecture import TmcaArchitecture
     from tmca_core.model.image_encoder import ImageFeatures
     from tmca_core.model.text_encoder import ReportEmbedding
-    from tmca_core.model.tmca import Tmca
+    from tmca_core.model.tmca import Tmca, TmcaOutput
 
 # Slices that go through the network at once, and slices whose features stay in memory (about 9 MB each at 224 px).
 BATCH_SLICES = 8
@@ -65,6 +65,22 @@ class _ImageOnly:
 
     logits: NDArray[np.float32]
     target_sums: list[torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the encoder sees in a slice, and in its mirror image where that counts, too."""
+
+    features: ImageFeatures
+    mirrored: ImageFeatures | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """A report as the decoder takes it, and as it would be of the mirrored picture."""
+
+    report: ReportEmbedding
+    mirrored: ReportEmbedding
 
 
 @dataclass(eq=False)
@@ -139,7 +155,8 @@ class Predictor:
         self._is_chosen = False
         self._scan: Scan | None = None
         self._window = (0.0, 0.0)
-        self._features: dict[int, ImageFeatures] = {}
+        self._is_mirrored = False
+        self._seen: dict[int, _Seen] = {}
         self._image_only: dict[int, _ImageOnly] = {}
 
     @classmethod
@@ -206,6 +223,8 @@ class Predictor:
     def set_scan(self, scan: Scan) -> None:
         """Choose the scan; its features are computed when first needed and kept until another scan is set.
 
+        A picture in colour is looked at twice, as it is and mirrored with mirrored words; its logits are the mean.
+
         Raises
         ------
         StudyReadError
@@ -223,7 +242,9 @@ class Predictor:
             )
         self._window = intensity_window(scan.pixels, self.preprocess)
         self._scan = scan
-        self._features, self._image_only = {}, {}
+        self._seen, self._image_only = {}, {}
+        # Radiographs and MRI gain nothing by it; what has colour (endoscopy, histology) has no patient's side.
+        self._is_mirrored = is_coloured(scan, self._window)
         self._generation, self._is_chosen = 0, False
 
     def predict(
@@ -293,9 +314,10 @@ class Predictor:
         self._choose(stack)
         started = time.perf_counter()
         with torch.inference_mode():
-            # Together: a sentence that is in both is encoded once.
-            both = self.model.encode_reports(self.model.tokenizer([told, used]).to(self.device))
-        embedding, sentences = both.at(0), both.at(1) if used else None
+            # Together: a sentence that is in several is encoded once.
+            words = self._encode([told, *self._mirrored_words(told), used])
+        last = 1 + self._is_mirrored
+        embedding, sentences = _Told(words.at(0), words.at(last - 1)), words.at(last) if used else None
         timings = {"report": time.perf_counter() - started, "image": 0.0}
         wanted = range(len(stack)) if slices is None else slices
         if len(wanted) == 0 or wanted.step != 1 or not 0 <= wanted.start < wanted.stop <= len(stack):
@@ -304,15 +326,15 @@ class Predictor:
         for first in range(wanted.start, wanted.stop, BATCH_SLICES):
             indices = range(first, min(first + BATCH_SLICES, wanted.stop))
             started = time.perf_counter()
-            features = self._features_of(indices, stack)
+            seen = self._seen_in(indices, stack)
             if told:
-                parts.add_image_only(indices, [self._image_only_of(i, features[i], len(wanted)) for i in indices])
+                parts.add_image_only(indices, [self._image_only_of(i, seen[i], len(wanted)) for i in indices])
             timings["image"] += time.perf_counter() - started
             started = time.perf_counter()
-            parts.add(indices, [self._decode(features[i], embedding, sentences) for i in indices])
+            parts.add(indices, [self._decode(seen[i], embedding, sentences) for i in indices])
             timings["report"] += time.perf_counter() - started
             yield SlicesDone(indices.stop - wanted.start, len(wanted))
-        distances = self._distances(parts.target_sums, embedding) if told else ()
+        distances = self._distances(parts.target_sums, embedding.report) if told else ()
         return self._assemble(self._scan, report, parts, distances, threshold, timings, smoothing)
 
     def pooled_features(self) -> NDArray[np.float32]:
@@ -330,9 +352,10 @@ class Predictor:
         self._choose(slices)
         total: torch.Tensor | None = None
         for first in range(0, len(slices), BATCH_SLICES):
-            features = self._features_of(range(first, min(first + BATCH_SLICES, len(slices))), slices)
-            for one in features.values():
-                pooled = torch.cat([normalize(x.float().mean(dim=(0, 2, 3)), dim=0) for x in one.levels[2:]])
+            seen = self._seen_in(range(first, min(first + BATCH_SLICES, len(slices))), slices)
+            for one in seen.values():
+                levels = one.features.levels[2:]
+                pooled = torch.cat([normalize(x.float().mean(dim=(0, 2, 3)), dim=0) for x in levels])
                 total = pooled if total is None else total + pooled
         vector: NDArray[np.float32] = normalize(total, dim=0).cpu().numpy()  # type: ignore[arg-type]  # one slice at least
         return vector
@@ -373,12 +396,11 @@ class Predictor:
         slices = scan_slices(self._scan)
         self._choose(slices)
         with torch.inference_mode():
-            told = self.model.encode_reports(self.model.tokenizer([told_sentences(report)]).to(self.device))
-            own = self.model.encode_reports(self.model.tokenizer([(text,)]).to(self.device))
+            told, own = self._encode([told_sentences(report)]), self._encode([(text,)])
         member = _tokens_of_words(self.model.tokenizer.offsets(text), words).to(self.device)
         answers: list[list[NDArray[np.float32]]] = []  # per slice and level (W, h, w)
         for i in range(len(slices)):
-            features = self._features_of(range(i, i + 1), slices)[i]
+            features = self._seen_in(range(i, i + 1), slices)[i].features
             with torch.inference_mode():
                 output = self.model.decode(features, told)
                 levels = self.model.text_attention(output, own.tokens[0], member)
@@ -392,26 +414,43 @@ class Predictor:
             tuple(tuple(level[w] if is_volume else level[w, 0] for level in per_level) for w in range(len(words))),
         )
 
-    def _features_of(self, indices: range, slices: NDArray[np.generic]) -> dict[int, ImageFeatures]:
-        missing = [i for i in indices if i not in self._features]
-        fresh: dict[int, ImageFeatures] = {}
-        if missing:
-            with torch.inference_mode():
-                batch = self.model.encode_image(self._to_network(slices[missing[0] : missing[-1] + 1]))
-            fresh = {i: batch.at(i - missing[0]) for i in missing}
-        if len(slices) <= MAX_CACHED_SLICES:
-            self._features.update(fresh)
-        return {i: fresh[i] if i in fresh else self._features[i] for i in indices}
+    def _encode(self, told: Sequence[Sequence[str]]) -> ReportEmbedding:
+        return self.model.encode_reports(self.model.tokenizer(told).to(self.device))
 
-    def _image_only_of(self, index: int, features: ImageFeatures, num_slices: int) -> _ImageOnly:
+    def _mirrored_words(self, told: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return what is told of the mirrored picture, where there is one to look at."""
+        return [tuple(swap_sides(sentence) for sentence in told)] if self._is_mirrored else []
+
+    def _seen_in(self, indices: range, slices: NDArray[np.generic]) -> dict[int, _Seen]:
+        missing = [i for i in indices if i not in self._seen]
+        fresh: dict[int, _Seen] = {}
+        if missing:
+            images = self._to_network(slices[missing[0] : missing[-1] + 1])
+            with torch.inference_mode():
+                batch = self.model.encode_image(images)
+                mirrored = self.model.encode_image(images.flip(-1)) if self._is_mirrored else None
+            places = {i: i - missing[0] for i in missing}
+            fresh = {i: _Seen(batch.at(j), mirrored.at(j) if mirrored else None) for i, j in places.items()}
+        if len(slices) <= MAX_CACHED_SLICES:
+            self._seen.update(fresh)
+        return {i: fresh[i] if i in fresh else self._seen[i] for i in indices}
+
+    def _answer(self, seen: _Seen, told: _Told) -> tuple[TmcaOutput, torch.Tensor]:
+        """Return the answer to a slice, and its logits, which are the mean of both looks."""
+        output = self.model.decode(seen.features, told.report)
+        if seen.mirrored is None:
+            return output, output.logits
+        mirrored = self.model.decode(seen.mirrored, told.mirrored).logits.flip(-1)
+        return output, (output.logits + mirrored) / 2
+
+    def _image_only_of(self, index: int, seen: _Seen, num_slices: int) -> _ImageOnly:
         known = self._image_only.get(index)
         if known is None:
             with torch.inference_mode():
-                output = self.model.decode(
-                    features, self.model.encode_reports(self.model.tokenizer([()]).to(self.device))
-                )
+                nothing = self._encode([()])
+                output, logits = self._answer(seen, _Told(nothing, nothing))
                 sums = self.model.target_sums(output)
-            known = _ImageOnly(self._logits(output.logits), sums)
+            known = _ImageOnly(self._logits(logits), sums)
             if num_slices <= MAX_CACHED_SLICES:
                 self._image_only[index] = known
         return known
@@ -434,15 +473,13 @@ class Predictor:
             )
         return values
 
-    def _decode(
-        self, features: ImageFeatures, report: ReportEmbedding, sentences: ReportEmbedding | None
-    ) -> _SliceAnswer:
+    def _decode(self, seen: _Seen, told: _Told, sentences: ReportEmbedding | None) -> _SliceAnswer:
         with torch.inference_mode():
-            output = self.model.decode(features, report)
+            output, logits = self._answer(seen, told)
             per_level = [] if sentences is None else self.model.sentence_attention(output, sentences)
         num_sentences = len(per_level[0]) if per_level else 0
         return _SliceAnswer(
-            self._logits(output.logits),
+            self._logits(logits),
             [_maps(level.attention) for level in output.levels],
             [[_maps(level[i : i + 1]) for level in per_level] for i in range(num_sentences)],
         )

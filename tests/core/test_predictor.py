@@ -270,3 +270,31 @@ def test_confidence_is_the_dice_that_the_probabilities_expect(predictor):
     assert unsure.confidence == pytest.approx(2 / 3)
     empty = replace(found, logits=np.full((60, 90), -20.0))
     assert empty.confidence == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("side", ["", "left"])
+def test_a_coloured_picture_and_its_mirror_image_are_answered_alike(predictor, side):
+    pixels = picture((64, 64, 3))
+    answers = []
+    for shown, word in ((pixels, side), (pixels[:, ::-1], side and "right")):
+        predictor.set_scan(Scan(np.ascontiguousarray(shown), is_rgb=True))
+        answers.append(predictor.predict(parse_report(f"One polyp at the upper {word}.") if word else None))
+    first, second = answers
+    np.testing.assert_allclose(first.logits, second.logits[:, ::-1], atol=1e-4)
+    if side:
+        np.testing.assert_allclose(first.image_only_logits, second.image_only_logits[:, ::-1], atol=1e-4)
+
+
+def test_grey_pictures_are_looked_at_once_also_in_three_channels(predictor):
+    grey = picture((64, 64))
+    pixels = np.repeat(grey[..., None], 3, axis=-1)
+    pixels[:4, :4] = (255, 0, 0)  # a mark that somebody drew
+    predictor.set_scan(Scan(pixels, is_rgb=True))
+    marked = predictor.predict(parse_report(REPORT))
+    assert predictor._seen[0].mirrored is None
+    pixels = np.repeat(grey[..., None], 3, axis=-1)
+    predictor.set_scan(Scan(pixels, is_rgb=True))
+    in_three = predictor.predict(parse_report(REPORT)).logits
+    predictor.set_scan(Scan(grey))
+    np.testing.assert_allclose(in_three, predictor.predict(parse_report(REPORT)).logits, atol=1e-4)
+    assert marked.logits.shape == (64, 64)

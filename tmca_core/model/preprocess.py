@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from tmca_core.study import Scan
 
 
+_LEAST_COLOUR = 0.02  # mean difference of a pixel's channels, as a share of the window
+
+
 def intensity_window(pixels: NDArray[np.generic], preprocess: PreprocessArchitecture) -> tuple[float, float]:
     """Return the robust lowest and highest value of a whole scan, in its own units."""
     return robust_window(pixels, (preprocess.low_percentile, preprocess.high_percentile))
+
+
+def is_coloured(scan: Scan, window: tuple[float, float]) -> bool:
+    """Return whether a scan has colour to speak of; grey in three channels, or a coloured mark, is none."""
+    if not scan.is_rgb:
+        return False
+    spread = np.ptp(scan.pixels.astype(np.float32), axis=-1).mean()
+    return bool(spread > _LEAST_COLOUR * max(window[1] - window[0], 1e-6))
 
 
 def standardise(pixels: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.float32]:
