@@ -579,5 +579,5 @@ def _slice_messages(wanted: range, count: int, *, is_smoothed: bool) -> tuple[st
 
 @cache
 def _versions() -> dict[str, str]:
-    packages = {name: installed_version(name) for name in ("torch", "transformers", "numpy")}
+    packages = {name: installed_version(name) for name in ("torch", "tokenizers", "transformers", "numpy")}
     return {"napari-tmca": program_version(), "python": platform.python_version(), **packages}

@@ -210,7 +210,7 @@ class Provenance:
     device : str
         "cpu", "cuda", "mps".
     versions : Mapping of str to str
-        Of tmca, torch, transformers, numpy and Python.
+        Of tmca, torch, tokenizers, transformers, numpy and Python.
     timings_s : Mapping of str to float
         Seconds for "image" (0 when cached) and "report".
     network_shape : tuple of int

@@ -104,8 +104,7 @@ class Ours(Method):
             network, _ = build_tmca_tiny()
         else:
             loaded, architecture, _ = load_model(find_model(model))
-            vocabulary = loaded.tokenizer.tokenizer.get_vocab()
-            network = build_tmca(architecture, sorted(vocabulary, key=vocabulary.__getitem__))
+            network = build_tmca(architecture, loaded.tokenizer.vocabulary)
         super().__init__(network.to(memory_format=torch.channels_last), 2e-3)
         self.is_mixed = trains_in_bfloat16(precision, torch.device("cpu"))
         used = "bfloat16" if self.is_mixed else "float32"

@@ -36,6 +36,19 @@ def test_the_panel_opens_before_anything_heavy_is_imported():
     assert not heavy & loaded
 
 
+def test_the_default_model_answers_without_transformers():
+    loaded = loaded_after(
+        "from tmca_core.predictor import Predictor\n"
+        "from tmca_core.phantom import make_phantom\n"
+        "from tmca_core.report import parse_report\n"
+        "predictor = Predictor.load(device='cpu')\n"
+        "predictor.set_scan(make_phantom(0).scan)\n"
+        "assert predictor.predict(parse_report('Opacity in the left lower zone.')).mask.any()"
+    )
+    assert "torch" in loaded
+    assert "transformers" not in loaded
+
+
 def test_reading_a_scan_needs_no_torch_and_no_gui():
     loaded = loaded_after(
         "import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING
 
-from transformers import BertConfig, BertModel, BertTokenizer, ConvNextConfig, ConvNextModel
+from tokenizers import BertWordPieceTokenizer
 
 from tmca_core.model.alignment import MultiLevelAlignment
 from tmca_core.model.architecture import (
@@ -18,6 +18,7 @@ from tmca_core.model.architecture import (
     TextEncoderArchitecture,
     TmcaArchitecture,
 )
+from tmca_core.model.bert import Bert
 from tmca_core.model.decoder import Decoder
 from tmca_core.model.enhancement import TargetEnhancement
 from tmca_core.model.hub import (
@@ -63,7 +64,7 @@ def build_tmca(architecture: TmcaArchitecture, vocabulary: Sequence[str]) -> Tmc
         raise ValueError(f"expected a vocabulary of {text.vocab_size} word pieces, got {len(vocabulary)}")
     return Tmca(
         image_encoder=_build_image_encoder(image),
-        text_encoder=TextEncoder(_build_bert(text), num_trainable_layers=text.num_trainable_layers),
+        text_encoder=TextEncoder(Bert(text), num_trainable_layers=text.num_trainable_layers),
         tokenizer=_build_tokenizer(vocabulary, text),
         decoder=Decoder(
             channels=image.channels,
@@ -225,28 +226,16 @@ def _build_image_encoder(
         )
     if image.kind == "efficientnet-lite0":
         return EfficientNetLite(channels=image.channels, detail_channels=image.detail_channels)
+    # Half of the time until a first answer, which tmca-compact need not wait for.
+    from transformers import ConvNextConfig, ConvNextModel
+
     config = ConvNextConfig(hidden_sizes=list(image.channels), depths=list(image.depths))
     return PretrainedConvNeXt(ConvNextModel(config), detail_channels=image.detail_channels)
 
 
-def _build_bert(text: TextEncoderArchitecture) -> BertModel:
-    config = BertConfig(
-        vocab_size=text.vocab_size,
-        hidden_size=text.hidden_size,
-        num_hidden_layers=text.num_hidden_layers,
-        num_attention_heads=text.num_attention_heads,
-        intermediate_size=text.intermediate_size,
-        max_position_embeddings=text.max_position_embeddings,
-        layer_norm_eps=text.layer_norm_eps,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertModel(config, add_pooling_layer=False)
-
-
 def _build_tokenizer(vocabulary: Sequence[str], text: TextEncoderArchitecture) -> ReportTokenizer:
     ids = {piece: i for i, piece in enumerate(vocabulary)}
-    return ReportTokenizer(BertTokenizer(vocab=ids, do_lower_case=text.lower_case), max_tokens=text.max_tokens)
+    return ReportTokenizer(BertWordPieceTokenizer(ids, lowercase=text.lower_case), max_tokens=text.max_tokens)
 
 
 def _build_enhancements(architecture: TmcaArchitecture) -> list[TargetEnhancement] | None:

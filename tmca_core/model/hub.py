@@ -20,8 +20,9 @@ from tmca_core.model.architecture import ConvNeXtImageEncoder, TextEncoderArchit
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import BertModel, ConvNextModel
+    from transformers import ConvNextModel
 
+    from tmca_core.model.bert import Bert
     from tmca_core.model.image_encoder import EfficientNetLiteBackbone
 
 WEIGHTS_FILE = "model.safetensors"
@@ -138,7 +139,7 @@ def read_convnext(source: PretrainedSource) -> PretrainedImageBackbone:
     return PretrainedImageBackbone(folder, architecture, _tensors(folder, prefix="convnext."))
 
 
-def load_bert_weights(bert: BertModel, source: PretrainedBert) -> None:
+def load_bert_weights(bert: Bert, source: PretrainedBert) -> None:
     """Copy the tensors of ``source`` into ``bert``; heads and poolers of the source are left out."""
     _load(bert, source.tensors, source.folder)
 
@@ -223,9 +224,7 @@ def _converted(folder: Path) -> Path:
     return partial.replace(converted)
 
 
-def _load(
-    module: BertModel | ConvNextModel | EfficientNetLiteBackbone, tensors: dict[str, Tensor], folder: Path
-) -> None:
+def _load(module: Bert | ConvNextModel | EfficientNetLiteBackbone, tensors: dict[str, Tensor], folder: Path) -> None:
     own = module.state_dict()
     missing = sorted(set(own) - set(tensors))
     misshapen = sorted(name for name in own if name in tensors and own[name].shape != tensors[name].shape)

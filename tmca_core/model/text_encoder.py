@@ -16,7 +16,9 @@ from torch.nn.utils.rnn import pad_sequence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transformers import BertModel, BertTokenizer
+    from tokenizers import BertWordPieceTokenizer
+
+    from tmca_core.model.bert import Bert
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +86,14 @@ class ReportTokenizer:
 
     Parameters
     ----------
-    tokenizer : BertTokenizer
+    tokenizer : BertWordPieceTokenizer
         Of the checkpoint the text encoder comes from.
     max_tokens : int
         Longest segment, special tokens included; longer sentences are split into windows of this length.
 
     """
 
-    def __init__(self, tokenizer: BertTokenizer, *, max_tokens: int) -> None:
+    def __init__(self, tokenizer: BertWordPieceTokenizer, *, max_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
 
@@ -124,21 +126,24 @@ class ReportTokenizer:
 
     def offsets(self, text: str) -> tuple[tuple[int, int] | None, ...]:
         """Return where each token of one sentence stands in it, as character offsets; ``None`` for special tokens."""
-        spans = self.tokenizer(_encodable(text), add_special_tokens=False, return_offsets_mapping=True)
-        pieces: list[tuple[int, int]] = [(start, end) for start, end in spans["offset_mapping"]]
+        pieces: list[tuple[int, int]] = self.tokenizer.encode(_encodable(text), add_special_tokens=False).offsets
         room = self.max_tokens - 2
         windows = [pieces[i : i + room] for i in range(0, max(len(pieces), 1), room)]
         return tuple(span for window in windows for span in (None, *window, None))
 
     def _windows(self, text: str) -> list[tuple[int, ...]]:
-        pieces = self.tokenizer.convert_tokens_to_ids(self.tokenizer.tokenize(_encodable(text)))
+        pieces = self.tokenizer.encode(_encodable(text), add_special_tokens=False).ids
         room = self.max_tokens - 2
-        first, last = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        first, last = self._id("[CLS]"), self._id("[SEP]")
         return [(first, *pieces[i : i + room], last) for i in range(0, max(len(pieces), 1), room)]
+
+    def _id(self, piece: str) -> int:
+        found: int = self.tokenizer.token_to_id(piece)
+        return found
 
     def _pad(self, windows: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
         length = max((len(window) for window in windows), default=1)
-        ids = torch.full((len(windows), length), self.tokenizer.pad_token_id, dtype=torch.int64)
+        ids = torch.full((len(windows), length), self._id("[PAD]"), dtype=torch.int64)
         for row, window in enumerate(windows):
             ids[row, : len(window)] = torch.tensor(window)
         lengths = torch.tensor([len(window) for window in windows], dtype=torch.int64)
@@ -155,20 +160,19 @@ class TextEncoder(nn.Module):
 
     Parameters
     ----------
-    bert : BertModel
-        Without pooling layer.
+    bert : Bert
     num_trainable_layers : int
         Transformer layers, from the top, that training changes; everything below stays as it was pretrained.
 
     """
 
-    def __init__(self, bert: BertModel, *, num_trainable_layers: int) -> None:
+    def __init__(self, bert: Bert, *, num_trainable_layers: int) -> None:
         super().__init__()
         self.bert = bert
-        self.dim: int = bert.config.hidden_size
+        self.dim = bert.hidden_size
         self.null = nn.Parameter(torch.zeros(1, self.dim))
         nn.init.normal_(self.null, std=0.02)
-        layers = list(bert.encoder.layer)
+        layers = list(bert.layers)
         trainable = layers[len(layers) - num_trainable_layers :]
         bert.requires_grad_(False)
         for layer in trainable:
@@ -193,7 +197,7 @@ class TextEncoder(nn.Module):
         if reports.input_ids.shape[0] == 0:
             return []
         ids, mask = reports.input_ids, reports.attention_mask
-        hidden = self.bert(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (N, L, d)
+        hidden = self.bert(ids, mask)  # (N, L, d)
         return [state[keep] for state, keep in zip(hidden, mask, strict=True)]
 
 

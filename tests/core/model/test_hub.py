@@ -169,8 +169,8 @@ def test_a_pruned_bert_gives_the_states_of_the_layers_it_keeps(tmp_path):
     pruned, _ = build_tmca_compact(PretrainedSource(tmp_path / "pruned"))
     tokens = pruned.tokenizer([["a left lung"]])
     full, _ = build_tmca_compact(PretrainedSource(tmp_path / "bert"))
-    words = pruned.tokenizer.tokenizer.tokenize("a left lung")
-    ids = torch.tensor([full.tokenizer.tokenizer.convert_tokens_to_ids(["[CLS]", *words, "[SEP]"])])
+    words = pruned.tokenizer.tokenizer.encode("a left lung").tokens
+    ids = torch.tensor([[full.tokenizer.tokenizer.token_to_id(word) for word in words]])
     with torch.inference_mode():
         expected = bert(input_ids=ids, output_hidden_states=True).hidden_states[2]
         torch.testing.assert_close(pruned.eval().encode_reports(tokens).tokens, expected)
