@@ -38,7 +38,8 @@ def test_the_panel_opens_before_anything_heavy_is_imported():
 
 def test_reading_a_scan_needs_no_torch_and_no_gui():
     loaded = loaded_after(
-        "import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples"
+        "import tmca_core.io.read, tmca_core.io.write, tmca_core.report, tmca_core.metrics\n"
+        "import tmca_core.phantom, tmca_core.samples"
     )
     assert not {"torch", "transformers", "napari", "qtpy", "magicgui"} & loaded
 

@@ -1,4 +1,4 @@
-"""Pictures: PNG, JPEG, BMP and WebP with Pillow, TIFF in `tiff`."""
+"""PNG, JPEG, BMP and WebP decoded with Pillow. Runs in the child process that `picture` keeps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tmca_core.errors import StudyReadError, TmcaError
 from tmca_core.io._files import Kind, damaged, read_bytes
-from tmca_core.io._values import chosen_frame, usable
-from tmca_core.study import Scan
+from tmca_core.io._values import chosen_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_956_970  # of one picture, the limit at which Pillow speaks of a decompression bomb
 ALPHA_DROPPED = "The alpha channel is dropped."
 _ORIENTATION_TAG = 0x0112
+_LARGEST_PIXEL = 4  # bytes of a pixel in Pillow
 _GREY_MODES = {"L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 _CONVERTED_MODES = {
     "P": "Palette colours are read as RGB.",
@@ -37,29 +37,36 @@ _CONVERTED_MODES = {
 }
 
 
-def read_raster(path: Path, kind: Kind, frame: int | None = None) -> Scan:
-    """Read a picture as a 2-D scan: grey (Y, X), or colour (Y, X, 3).
+def decode_raster(path: Path, kind: Kind, frame: int | None, announce: Callable[[int], None]) -> Decoded:
+    """Return the pixels of a picture, grey (Y, X) or colour (Y, X, 3), whether they are colour, and notes.
 
     Turned upright as EXIF says; 16-bit grey keeps its values; alpha is dropped, palette and CMYK become RGB; of several
-    pictures in one file the first is read, unless ``frame``, from 1, says another. Each such decision is a note. The
-    spacing is unknown always: the resolution tags of pictures speak of paper.
+    pictures in one file the first is read, unless ``frame``, from 1, says another. Each such decision is a note.
+    ``announce`` is told the bytes of the picture before it is unpacked.
 
     Raises
     ------
     StudyReadError
         If the picture is damaged, incomplete, or too large to be one.
+    ChoiceError
+        If there is no such ``frame``.
 
     """
     data = read_bytes(path)
     if kind == Kind.PNG:
         _check_png(path.name, data)
-    pixels, is_rgb, notes = decode_picture(path.name, data, kind, None if frame is None else frame - 1)
-    notes += _depth_note(data) if kind == Kind.PNG else ()
-    pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
-    return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
+    index = None if frame is None else frame - 1
+    pixels, is_rgb, notes = decode_picture(path.name, data, Kind(kind), index, announce)
+    return pixels, is_rgb, notes + (_depth_note(data) if kind == Kind.PNG else ())
 
 
-def decode_picture(name: str, data: bytes, kind: Kind, frame: int | None = None) -> Decoded:
+def decode_picture(
+    name: str,
+    data: bytes,
+    kind: Kind,
+    frame: int | None = None,
+    announce: Callable[[int], None] = lambda _: None,
+) -> Decoded:
     """Return one picture of the bytes, upright; the first unless ``frame`` says another."""
     notes: tuple[str, ...] = ()
     with _opened(name, data, kind) as image:
@@ -67,6 +74,7 @@ def decode_picture(name: str, data: bytes, kind: Kind, frame: int | None = None)
             count = getattr(image, "n_frames", 1)
             image.seek(chosen_frame(name, (image.height, image.width), count, frame + 1))
         check_picture_size(name, image.height, image.width)
+        announce(image.height * image.width * _LARGEST_PIXEL)
         if frame is None and (count := getattr(image, "n_frames", 1)) > 1:
             notes += (f"The file holds {count} pictures: the first one is read.",)
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)  # before loading: Pillow turns TIFF itself, then forgets

@@ -15,8 +15,7 @@ from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import read_nifti
 from tmca_core.io.nrrd import read_nrrd
-from tmca_core.io.raster import read_raster
-from tmca_core.io.tiff import read_tiff
+from tmca_core.io.picture import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,7 +29,9 @@ _VOLUME_KINDS = _NIFTI_KINDS | {Kind.NRRD, Kind.MHA}
 _NOISE = 32  # 8-bit values below this in a mask without brighter ones are compression noise on an empty mask
 
 
-def read_scan(path: Path | str, *, series: int | str | None = None, frame: int | None = None) -> Scan:
+def read_scan(
+    path: Path | str, *, series: int | str | None = None, frame: int | None = None, in_process: bool = False
+) -> Scan:
     """Read an image or a volume, oriented for reading.
 
     The format is told from the content. A folder is read as the slices of one DICOM series. Every decision taken on the
@@ -44,6 +45,9 @@ def read_scan(path: Path | str, *, series: int | str | None = None, frame: int |
         Which of several DICOM series, from 1 in the order of `ChoiceError.options`, or by its SeriesInstanceUID.
     frame : int, optional
         Which frame of a DICOM file, volume of a 4-D NIfTI, NRRD or MHA file, or page of a TIFF, from 1.
+    in_process : bool
+        Whether to decode pictures in this process and not in the limited child, for loaders that read thousands of
+        small files and have nothing to lose where a damaged one ends them.
 
     Raises
     ------
@@ -55,11 +59,11 @@ def read_scan(path: Path | str, *, series: int | str | None = None, frame: int |
         If its affine or its slice positions describe no real grid.
 
     """
-    return finished(read_scan_steps(path, series=series, frame=frame))
+    return finished(read_scan_steps(path, series=series, frame=frame, in_process=in_process))
 
 
 def read_scan_steps(
-    path: Path | str, *, series: int | str | None = None, frame: int | None = None
+    path: Path | str, *, series: int | str | None = None, frame: int | None = None, in_process: bool = False
 ) -> Generator[FilesRead, None, Scan]:
     """Read as `read_scan` does, in steps of one file of a series; closing the generator cancels."""
     path = Path(path)
@@ -74,13 +78,13 @@ def read_scan_steps(
     if kind == Kind.DICOM:
         scan = yield from read_dicom(path, series, frame)
     else:
-        scan = _read_file(path, kind, frame)
+        scan = _read_file(path, kind, frame, in_process=in_process)
     if _state(path) != before:
         raise changed_meanwhile(path.name)
     return replace(scan, notes=notes + scan.notes) if notes else scan
 
 
-def read_mask(path: Path | str) -> NDArray[np.bool_]:
+def read_mask(path: Path | str, *, in_process: bool = False) -> NDArray[np.bool_]:
     """Read a mask from a picture, NIfTI, NRRD or MHA file, in the same orientation as `read_scan` reads the scan.
 
     Parameters
@@ -88,6 +92,8 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
     path : Path or str
         Of whole numbers. Zero is background and every other number target; in 8-bit pictures with soft edges or
         compression noise, the brighter half is target.
+    in_process : bool
+        As for `read_scan`.
 
     Returns
     -------
@@ -107,7 +113,7 @@ def read_mask(path: Path | str) -> NDArray[np.bool_]:
         raise StudyReadError(
             f"{path.name}: expected a mask as a picture or NIfTI, got DICOM.", hint="Export it as PNG or NIfTI."
         )
-    scan = _read_file(path, kind)
+    scan = _read_file(path, kind, in_process=in_process)
     values: NDArray[Any] = scan.pixels.max(axis=-1) if scan.is_rgb else scan.pixels
     if values.dtype.kind == "f" and np.any(values % 1 != 0):
         raise StudyReadError(
@@ -129,7 +135,7 @@ def _state(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _read_file(path: Path, kind: Kind, frame: int | None = None) -> Scan:
+def _read_file(path: Path, kind: Kind, frame: int | None = None, *, in_process: bool = False) -> Scan:
     """Read any file but DICOM."""
     if kind in _NIFTI_KINDS:
         return read_nifti(path, kind, frame)
@@ -137,7 +143,7 @@ def _read_file(path: Path, kind: Kind, frame: int | None = None) -> Scan:
         return read_nrrd(path, frame)
     if kind == Kind.MHA:
         return read_mha(path, frame)
-    return read_tiff(path, frame) if kind == Kind.TIFF else read_raster(path, kind, frame)
+    return read_picture(path, kind, frame, in_process=in_process)
 
 
 def _is_soft(values: NDArray[np.uint8]) -> bool:

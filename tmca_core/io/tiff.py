@@ -1,4 +1,4 @@
-"""TIFF: one picture, or pages of equal shape as a volume."""
+"""TIFF, one picture, or pages of equal shape as a volume. Runs in the child process that `picture` keeps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tifffile import COMPRESSION, PHOTOMETRIC
 
 from tmca_core.errors import StudyReadError, TmcaError
 from tmca_core.io._files import Kind, check_unpacked_size, damaged, file_size, incomplete, read_bytes
-from tmca_core.io._values import chosen_frame, usable
+from tmca_core.io._values import chosen_frame
 from tmca_core.io.raster import ALPHA_DROPPED, check_picture_size, decode_picture, drop_alpha, orientation_note
-from tmca_core.study import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,23 +27,25 @@ _ORIENTATION_TAG = 274
 _PLAIN = {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE}
 
 
-def read_tiff(path: Path, frame: int | None = None) -> Scan:
-    """Read a TIFF of 1 to 64 bits, integer or floating, grey or colour.
+def decode_tiff(path: Path, kind: Kind, frame: int | None, announce: Callable[[int], None]) -> Decoded:
+    """Return the pixels of a TIFF of 1 to 64 bits, integer or floating, whether they are colour, and notes.
 
-    One page is a 2-D scan; several of equal shape are a volume, in the order of the file, of which neither spacing nor
-    orientation is known; ``frame``, from 1, reads one of them alone. Resolution tags are not trusted.
+    One page is a picture (Y, X) or (Y, X, 3); several of equal shape are a volume with a leading Z, in the order of the
+    file; ``frame``, from 1, reads one of them alone. ``announce`` is told the bytes before they are unpacked.
 
     Raises
     ------
     StudyReadError
         If the file is damaged or incomplete, or its pages are not one picture or one stack of slices.
+    ChoiceError
+        If there is no such ``frame``.
 
     """
     size = file_size(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             series = _only_series(path.name, tiff)
-            _check_segments(path.name, size, series)
+            announce(_check_segments(path.name, size, series))
             pixels, is_rgb, notes = _decode(path, series)
     except TmcaError:
         raise
@@ -54,8 +56,7 @@ def read_tiff(path: Path, frame: int | None = None) -> Scan:
         number = chosen_frame(path.name, pixels.shape, count, frame)
         pixels = pixels[number] if pixels.ndim == 3 + is_rgb else pixels
         notes += (f"Page {frame} of {count}.",) * (count > 1)
-    pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
-    return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
+    return pixels, is_rgb, notes
 
 
 def _only_series(name: str, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -78,11 +79,15 @@ def _only_series(name: str, tiff: tifffile.TiffFile) -> tifffile.TiffPageSeries:
     return series
 
 
-def _check_segments(name: str, size: int, series: tifffile.TiffPageSeries) -> None:
-    """Check that every strip or tile lies inside the file; absent ones would be read as zeros without a word."""
+def _check_segments(name: str, size: int, series: tifffile.TiffPageSeries) -> int:
+    """Check that every strip or tile lies inside the file; absent ones would be read as zeros without a word.
+
+    Returns the bytes that the pixels take, at least one for each.
+    """
     page = series.keyframe
     check_picture_size(name, page.imagelength, page.imagewidth)
-    declared = int(np.prod(series.shape, dtype=object)) * (page.bitspersample or 8) // 8
+    count = int(np.prod(series.shape, dtype=object))
+    declared = count * (page.bitspersample or 8) // 8
     if page.compression in _DEFLATE:
         check_unpacked_size(name, declared, size)
     end = 0
@@ -96,6 +101,7 @@ def _check_segments(name: str, size: int, series: tifffile.TiffPageSeries) -> No
         end = max(end, series.dataoffset + declared)
     if end > size:
         raise incomplete(name, size, end)
+    return max(count, declared)
 
 
 def _decode(path: Path, series: tifffile.TiffPageSeries) -> Decoded:

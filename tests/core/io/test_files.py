@@ -118,8 +118,8 @@ def test_a_file_that_is_written_to_while_it_is_read_is_noticed(tmp_path, monkeyp
     Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(path)
     inner = read_module._read_file
 
-    def written_to(*arguments):
-        scan = inner(*arguments)
+    def written_to(*arguments, **options):
+        scan = inner(*arguments, **options)
         with path.open("ab") as file:
             file.write(b"more")
         return scan
