@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tmca_core.errors import ChoiceError
 from tmca_core.io import read_scan, read_scan_steps
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _QUICK_S = 0.3
 _LOOK_MS = 40
+_QUESTIONS = {
+    "series": ("series", "Several series are in it. Which one?"),
+    "frame": ("volume", "Several volumes are in it. Which one?"),
+    "affine": ("affine", "The file states twice where the image lies, and differently. Which one holds?"),
+}
 
 
 def read_or_ask(path: Path) -> Scan | None:
@@ -33,20 +38,21 @@ def read_or_ask(path: Path) -> Scan | None:
         If it is one of several, and no window is there to ask in.
 
     """
-    chosen: dict[str, int] = {}
+    if not _can_ask():
+        return read_scan(path)
+    chosen: dict[str, Any] = {"affine": "ask"}
+    asked: set[str] = set()
     while True:
         try:
-            series, frame = chosen.get("series"), chosen.get("frame")
-            if not _can_ask():
-                return read_scan(path, series=series, frame=frame)
-            return _Reading(path, read_scan_steps(path, series=series, frame=frame)).wait()
+            return _Reading(path, read_scan_steps(path, **chosen)).wait()
         except ChoiceError as error:
-            if error.argument in chosen or not _can_ask():
+            if error.argument in asked:
                 raise
             number = _ask(error)
             if number is None:
                 return None
-            chosen[error.argument] = number
+            asked.add(error.argument)
+            chosen[error.argument] = error.options[number - 1] if error.argument == "affine" else number
 
 
 class _Reading:
@@ -127,7 +133,6 @@ def _ask(error: ChoiceError) -> int | None:
     from qtpy.QtWidgets import QInputDialog
 
     lines = [f"{number}: {option}" for number, option in enumerate(error.options, start=1)]
-    what = "series" if error.argument == "series" else "volume"
-    question = f"Several {'series' if what == 'series' else 'volumes'} are in it. Which one?"
+    what, question = _QUESTIONS[error.argument]
     line, is_chosen = QInputDialog.getItem(None, f"Choose a {what}", question, lines, 0, False)
     return lines.index(line) + 1 if is_chosen else None

@@ -44,7 +44,7 @@ class ChoiceError(StudyReadError):
     ----------
     message : str
         What holds how many of what.
-    argument : {"series", "frame"}
+    argument : {"series", "frame", "affine"}
         The argument of ``read_scan`` that chooses.
     options : sequence of str
         One line for each, in order; the first is chosen by 1.
@@ -59,7 +59,8 @@ class ChoiceError(StudyReadError):
             lines = [f"{number}: {line}" for number, line in enumerate(self.options[: self.LISTED], start=1)]
             lines += ["..."] * (len(self.options) > self.LISTED)
             message += f" They are {'; '.join(lines)}."
-        super().__init__(message, hint=f"Choose one with {argument}=1 to {len(self.options)}.")
+        which = " or ".join(self.options) if argument == "affine" else f"1 to {len(self.options)}"
+        super().__init__(message, hint=f"Choose one with {argument}={which}.")
 
 
 class StudyWriteError(TmcaError):

@@ -76,6 +76,16 @@ def test_a_folder_of_several_series_asks_which(make_napari_viewer, disc, monkeyp
     assert [line[:5] for line in asked] == ["1: CT", "2: MR"]
 
 
+def test_of_two_affines_that_disagree_one_is_asked_for(make_napari_viewer, tmp_path, monkeypatch):
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), 1)
+    image.set_sform(np.eye(4), 2)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    monkeypatch.setattr(QInputDialog, "getItem", lambda parent, title, label, lines, *_: (lines[1], True))
+    (layer,) = make_napari_viewer().open(tmp_path / "scan.nii.gz", plugin="napari-tmca")
+    assert layer.metadata[SCAN_KEY].notes[0] == "qform and sform disagree: the qform is used, as asked."
+
+
 def test_a_folder_without_dicom_is_left_to_others(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     assert get_reader(str(tmp_path)) is None

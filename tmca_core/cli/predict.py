@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.cli.options import Affine, Device, DeviceOption, ModelOption
 from tmca_core.terminal import ProgressLine, printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def predict(
     ] = None,
     frame: Annotated[
         int | None, typer.Option("--frame", min=1, help="Which frame, volume or page, where the file holds several.")
+    ] = None,
+    affine: Annotated[
+        Affine | None, typer.Option("--affine", help="Which affine of a NIfTI file, where its two disagree.")
     ] = None,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Of a volume, the slices to look at, such as 10:40; all by default.")
@@ -59,7 +62,7 @@ def predict(
     text = read_report(report_file) if report_file is not None else report
     parsed = None if text is None else parse_report(text)
     asked = parse_formats(formats or ())
-    image = read_scan(scan, series=series, frame=frame)
+    image = read_scan(scan, series=series, frame=frame, affine=None if affine is None else affine.value)
     wanted = None if slices is None else parse_range(slices, image.shape[0] if image.ndim == 3 else 1)
     _print_request(scan, image, parsed)
 

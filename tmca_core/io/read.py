@@ -13,7 +13,7 @@ from tmca_core.io._files import Kind, changed_meanwhile, sniff
 from tmca_core.io._steps import FilesRead, finished
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
-from tmca_core.io.nifti import read_nifti
+from tmca_core.io.nifti import AFFINES, read_nifti
 from tmca_core.io.nrrd import read_nrrd
 from tmca_core.io.picture import read_picture
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tmca_core.io.nifti import AffineChoice
     from tmca_core.study import Scan
 
 _NIFTI_KINDS = {Kind.NIFTI, Kind.NIFTI_GZ, Kind.NIFTI_PAIR}
@@ -30,7 +31,12 @@ _NOISE = 32  # 8-bit values below this in a mask without brighter ones are compr
 
 
 def read_scan(
-    path: Path | str, *, series: int | str | None = None, frame: int | None = None, in_process: bool = False
+    path: Path | str,
+    *,
+    series: int | str | None = None,
+    frame: int | None = None,
+    affine: AffineChoice | None = None,
+    in_process: bool = False,
 ) -> Scan:
     """Read an image or a volume, oriented for reading.
 
@@ -45,6 +51,9 @@ def read_scan(
         Which of several DICOM series, from 1 in the order of `ChoiceError.options`, or by its SeriesInstanceUID.
     frame : int, optional
         Which frame of a DICOM file, volume of a 4-D NIfTI, NRRD or MHA file, or page of a TIFF, from 1.
+    affine : {"sform", "qform", "ask"}, optional
+        Which of a NIfTI's two affines to use. By default the sform, else the qform; where both are stated and disagree,
+        a note says so, or with "ask" `ChoiceError` is raised.
     in_process : bool
         Whether to decode pictures in this process and not in the limited child, for loaders that read thousands of
         small files and have nothing to lose where a damaged one ends them.
@@ -59,17 +68,24 @@ def read_scan(
         If its affine or its slice positions describe no real grid.
 
     """
-    return finished(read_scan_steps(path, series=series, frame=frame, in_process=in_process))
+    return finished(read_scan_steps(path, series=series, frame=frame, affine=affine, in_process=in_process))
 
 
 def read_scan_steps(
-    path: Path | str, *, series: int | str | None = None, frame: int | None = None, in_process: bool = False
+    path: Path | str,
+    *,
+    series: int | str | None = None,
+    frame: int | None = None,
+    affine: AffineChoice | None = None,
+    in_process: bool = False,
 ) -> Generator[FilesRead, None, Scan]:
     """Read as `read_scan` does, in steps of one file of a series; closing the generator cancels."""
     path = Path(path)
     if path.is_dir():
+        _check_affine_choice(path.name, None, affine)
         return (yield from read_dicom_folder(path, series, frame))
     kind, notes = sniff(path)
+    _check_affine_choice(path.name, kind, affine)
     if series is not None and kind != Kind.DICOM:
         raise StudyReadError(
             f"{path.name}: a series was asked for, and {kind} holds none.", hint="Leave series out, or choose a folder."
@@ -78,7 +94,7 @@ def read_scan_steps(
     if kind == Kind.DICOM:
         scan = yield from read_dicom(path, series, frame)
     else:
-        scan = _read_file(path, kind, frame, in_process=in_process)
+        scan = _read_file(path, kind, frame, affine, in_process=in_process)
     if _state(path) != before:
         raise changed_meanwhile(path.name)
     return replace(scan, notes=notes + scan.notes) if notes else scan
@@ -126,6 +142,16 @@ def read_mask(path: Path | str, *, in_process: bool = False) -> NDArray[np.bool_
     return target
 
 
+def _check_affine_choice(name: str, kind: Kind | None, affine: AffineChoice | None) -> None:
+    if affine in AFFINES and kind not in _NIFTI_KINDS:
+        raise StudyReadError(
+            f"{name}: the {affine} was asked for, and only NIfTI has one; this is {kind or 'a folder'}.",
+            hint="Leave affine out.",
+        )
+    if affine is not None and affine not in (*AFFINES, "ask"):
+        raise ValueError(f"expected affine to be sform, qform or ask, got {affine!r}")
+
+
 def _state(path: Path) -> tuple[int, int] | None:
     """Return size and time of a file, None where it is gone."""
     try:
@@ -135,10 +161,17 @@ def _state(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _read_file(path: Path, kind: Kind, frame: int | None = None, *, in_process: bool = False) -> Scan:
+def _read_file(
+    path: Path,
+    kind: Kind,
+    frame: int | None = None,
+    affine: AffineChoice | None = None,
+    *,
+    in_process: bool = False,
+) -> Scan:
     """Read any file but DICOM."""
     if kind in _NIFTI_KINDS:
-        return read_nifti(path, kind, frame)
+        return read_nifti(path, kind, frame, affine)
     if kind == Kind.NRRD:
         return read_nrrd(path, frame)
     if kind == Kind.MHA:
