@@ -1,4 +1,4 @@
-"""Reading off the GUI thread, with progress and Cancel; which of several scans is asked in a small dialog."""
+"""Reading off the GUI thread, with progress and Cancel; what a file leaves open is asked in a small dialog."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from tmca_core.errors import ChoiceError
+from tmca_core.errors import ChoiceError, ConfigError, SpacingError
 from tmca_core.io import read_scan, read_scan_steps
+from tmca_core.io.spacing import parse_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,7 +27,7 @@ _QUESTIONS = {
 
 
 def read_or_ask(path: Path) -> Scan | None:
-    """Read a scan; where it is one of several, ask which; return None where a dialog is closed or cancelled.
+    """Read a scan; ask which of several, and for a spacing that lacks; return None where a dialog is cancelled.
 
     In the thread of the windows the file is read in another one, and whoever waits sees progress and may cancel.
 
@@ -34,8 +35,8 @@ def read_or_ask(path: Path) -> Scan | None:
     ------
     StudyReadError
         If it cannot be read.
-    ChoiceError
-        If it is one of several, and no window is there to ask in.
+    ChoiceError, SpacingError
+        If it is one of several, or lacks a pixel spacing, and no window is there to ask in.
 
     """
     if not _can_ask():
@@ -53,6 +54,13 @@ def read_or_ask(path: Path) -> Scan | None:
                 return None
             asked.add(error.argument)
             chosen[error.argument] = error.options[number - 1] if error.argument == "affine" else number
+        except SpacingError as error:
+            if "spacing" in chosen:
+                raise
+            lengths = _ask_spacing(error)
+            if lengths is None:
+                return None
+            chosen["spacing"] = lengths
 
 
 class _Reading:
@@ -136,3 +144,18 @@ def _ask(error: ChoiceError) -> int | None:
     what, question = _QUESTIONS[error.argument]
     line, is_chosen = QInputDialog.getItem(None, f"Choose a {what}", question, lines, 0, False)
     return lines.index(line) + 1 if is_chosen else None
+
+
+def _ask_spacing(error: SpacingError) -> tuple[float, ...] | None:
+    """Return height and width of a pixel in mm, as typed; None where nothing is given."""
+    from qtpy.QtWidgets import QInputDialog
+
+    question, text = f"{error.message}\nHeight and width of a pixel in mm, such as 0.7 0.7:", ""
+    while True:
+        text, is_given = QInputDialog.getText(None, "Pixel spacing", question, text=text)
+        if not is_given:
+            return None
+        try:
+            return parse_spacing(text)
+        except ConfigError as mistake:
+            question = f"{error.message}\n{mistake}"

@@ -63,6 +63,15 @@ class ChoiceError(StudyReadError):
         super().__init__(message, hint=f"Choose one with {argument}={which}.")
 
 
+class SpacingError(StudyReadError):
+    """A series or volume states no pixel spacing; the argument ``spacing`` of ``read_scan`` gives it by hand."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="Give it by hand in mm: spacing=(z, y, x), or --spacing Z,Y,X. It is noted as given by hand."
+        )
+
+
 class StudyWriteError(TmcaError):
     """A result cannot be written; whatever stood at the target before is still there."""
 

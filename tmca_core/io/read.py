@@ -16,9 +16,10 @@ from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import AFFINES, read_nifti
 from tmca_core.io.nrrd import read_nrrd
 from tmca_core.io.picture import read_picture
+from tmca_core.io.spacing import check_spacing, with_spacing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,6 +37,7 @@ def read_scan(
     series: int | str | None = None,
     frame: int | None = None,
     affine: AffineChoice | None = None,
+    spacing: Sequence[float] | None = None,
     in_process: bool = False,
 ) -> Scan:
     """Read an image or a volume, oriented for reading.
@@ -54,6 +56,9 @@ def read_scan(
     affine : {"sform", "qform", "ask"}, optional
         Which of a NIfTI's two affines to use. By default the sform, else the qform; where both are stated and disagree,
         a note says so, or with "ask" `ChoiceError` is raised.
+    spacing : sequence of float, optional
+        Where the file states none: lengths in mm, (y, x) or (z, y, x). Of slices with positions, the height and width
+        of a pixel as stored, with or without the distance of slices, which the positions say.
     in_process : bool
         Whether to decode pictures in this process and not in the limited child, for loaders that read thousands of
         small files and have nothing to lose where a damaged one ends them.
@@ -62,13 +67,18 @@ def read_scan(
     ------
     ChoiceError
         If there are several to choose from and none is chosen, or there is none such.
+    SpacingError
+        If a DICOM series or volume has positions and no pixel spacing, and none is given.
     StudyReadError
-        If it cannot be read, or is not one image or volume of finite numbers. No part of a damaged file is returned.
+        If it cannot be read, or is not one image or volume of finite numbers, or states the spacing that is given. No
+        part of a damaged file is returned.
     GeometryError
         If its affine or its slice positions describe no real grid.
 
     """
-    return finished(read_scan_steps(path, series=series, frame=frame, affine=affine, in_process=in_process))
+    return finished(
+        read_scan_steps(path, series=series, frame=frame, affine=affine, spacing=spacing, in_process=in_process)
+    )
 
 
 def read_scan_steps(
@@ -77,13 +87,15 @@ def read_scan_steps(
     series: int | str | None = None,
     frame: int | None = None,
     affine: AffineChoice | None = None,
+    spacing: Sequence[float] | None = None,
     in_process: bool = False,
 ) -> Generator[FilesRead, None, Scan]:
     """Read as `read_scan` does, in steps of one file of a series; closing the generator cancels."""
-    path = Path(path)
+    path, by_hand = Path(path), None if spacing is None else check_spacing(spacing)
     if path.is_dir():
         _check_affine_choice(path.name, None, affine)
-        return (yield from read_dicom_folder(path, series, frame))
+        scan = yield from read_dicom_folder(path, series, frame, by_hand)
+        return scan if by_hand is None else with_spacing(path.name, scan, by_hand)
     kind, notes = sniff(path)
     _check_affine_choice(path.name, kind, affine)
     if series is not None and kind != Kind.DICOM:
@@ -92,12 +104,13 @@ def read_scan_steps(
         )
     before = _state(path)
     if kind == Kind.DICOM:
-        scan = yield from read_dicom(path, series, frame)
+        scan = yield from read_dicom(path, series, frame, by_hand)
     else:
         scan = _read_file(path, kind, frame, affine, in_process=in_process)
     if _state(path) != before:
         raise changed_meanwhile(path.name)
-    return replace(scan, notes=notes + scan.notes) if notes else scan
+    scan = replace(scan, notes=notes + scan.notes) if notes else scan
+    return scan if by_hand is None else with_spacing(path.name, scan, by_hand)
 
 
 def read_mask(path: Path | str, *, in_process: bool = False) -> NDArray[np.bool_]:
