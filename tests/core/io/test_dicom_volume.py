@@ -338,3 +338,16 @@ def test_a_slice_that_changes_while_the_series_is_read_is_noticed(save_series, h
             path.write_bytes(path.read_bytes().replace(b"-30.0", b"-31.0"))
     with pytest.raises(StudyReadError, match="the file changed while it was read"):
         list(steps)
+
+
+def test_frames_in_their_places_without_a_spacing_ask_for_one(make_dicom, tmp_path):
+    dataset = _enhanced(make_dicom(VOLUME), _positions(AXIAL))
+    for item in [*dataset.PerFrameFunctionalGroupsSequence, *dataset.get("SharedFunctionalGroupsSequence", ())]:
+        if "PixelMeasuresSequence" in item:
+            del item.PixelMeasuresSequence
+    dataset.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    with pytest.raises(SpacingError, match=r"scan.dcm: its 5 frames state no pixel spacing"):
+        read_scan(tmp_path / "scan.dcm")
+    scan = read_scan(tmp_path / "scan.dcm", spacing=(0.75, 0.5))
+    assert scan.spacing_mm == pytest.approx((2.5, 0.75, 0.5))
+    assert "Spacing given by hand, 0.75 x 0.5 mm: the file states none." in scan.notes
