@@ -36,6 +36,9 @@ def predict(
         str | None,
         typer.Option("--spacing", help="Lengths in mm, Z,Y,X or Y,X, of a scan that states none; given by hand."),
     ] = None,
+    shrink: Annotated[
+        int, typer.Option("--shrink", min=1, help="Read means of N x N pixels, of an image too large for the memory.")
+    ] = 1,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Of a volume, the slices to look at, such as 10:40; all by default.")
     ] = None,
@@ -73,6 +76,7 @@ def predict(
         frame=frame,
         affine=None if affine is None else affine.value,
         spacing=None if spacing is None else parse_spacing(spacing),
+        shrink=shrink,
     )
     wanted = None if slices is None else parse_range(slices, image.shape[0] if image.ndim == 3 else 1)
     _print_request(scan, image, parsed)

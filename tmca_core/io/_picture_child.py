@@ -44,7 +44,7 @@ def main(package: Path) -> None:
                 say(answers, {"bytes": declared})
 
         try:
-            pixels, is_rgb, notes = _decoder_of(kind, decode_raster)(path, kind, frame, announce)
+            pixels, is_rgb, notes = _decoder_of(kind, decode_raster)(path, kind, frame, announce, request["shrink"])
             check_real(path.name, pixels.dtype)
             pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
             told = {"shape": pixels.shape, "dtype": pixels.dtype.str, "is_rgb": is_rgb, "notes": notes}

@@ -16,12 +16,14 @@ from tmca_core.io._dicom_header import (
     pixel_spacing_mm,
     read_dataset,
     undecodable,
+    unpacked_size,
 )
 from tmca_core.io._dicom_pixels import Frames, bright_is_dense, decode, functional_group, join
 from tmca_core.io._dicom_series import Series, Slices, choose, find_series, listed_series
 from tmca_core.io._dicom_stack import Plane, read_plane, stack
 from tmca_core.io._dicom_view import plan_projection, plan_slice
-from tmca_core.io._files import changed_meanwhile
+from tmca_core.io._files import changed_meanwhile, size_text
+from tmca_core.io._memory import check_memory
 from tmca_core.io._steps import FilesRead
 from tmca_core.io._values import usable
 from tmca_core.io.spacing import check_step, note_by_hand
@@ -78,6 +80,9 @@ def read_dicom(
             every, notes = yield from listed_series(path)
             return (yield from _read_series(path, every, notes, series, frame, by_hand))
         check_image(path.name, dataset)
+        check_memory(
+            path.name, f"{size_text(unpacked := unpacked_size(dataset))} of pixels", 2 * unpacked, shrinks=False
+        )
         count = frame_count(path.name, dataset)
         if frame is not None and not 1 <= frame <= count:
             message = f"{path.name}: expected a frame from 1 to {count}, got {frame}."
@@ -163,6 +168,8 @@ def _read_series(
     if by_hand is not None and any(pixel_spacing_mm(header)[0] is None for header in slices.values()):
         check_step(source.name, float(np.linalg.norm(affine[:3, 2])), by_hand)
         notes += (note_by_hand(by_hand),)
+    unpacked = sum(unpacked_size(header) for header in slices.values())
+    check_memory(source.name, f"{len(slices)} slices of {size_text(unpacked)}", 2 * unpacked, shrinks=False)
     frames = yield from _decode_slices(source, {path: slices[path] for path in (list(slices)[i] for i in order)})
     scan = _volume(source, frames, affine, _modality(next(iter(slices.values()))))
     return replace(scan, notes=notes + scan.notes)

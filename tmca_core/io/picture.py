@@ -36,8 +36,8 @@ class PictureProcess:
     def __init__(self, program: Path = CHILD, limit_s: float = SILENCE_LIMIT_S) -> None:
         self._child = Child(program, limit_s, _PACKAGE)
 
-    def decode(self, path: Path, kind: Kind, frame: int | None = None) -> Decoded:
-        """Return the pixels, whether they are colour, and notes.
+    def decode(self, path: Path, kind: Kind, frame: int | None = None, shrink: int = 1) -> Decoded:
+        """Return the pixels, of each side a ``shrink``-th part, whether they are colour, and notes.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class PictureProcess:
 
         """
         size = file_size(path)
-        request = {"path": str(path.absolute()), "kind": kind.value, "frame": frame, "size": size}
+        request = {"path": str(path.absolute()), "kind": kind.value, "frame": frame, "shrink": shrink, "size": size}
         limit_s = self._child.limit_s
         try:
             with self._child.requested(request) as child:
@@ -76,7 +76,9 @@ _shared = PictureProcess()
 atexit.register(_shared.close)
 
 
-def read_picture(path: Path, kind: Kind, frame: int | None = None, *, in_process: bool = False) -> Scan:
+def read_picture(
+    path: Path, kind: Kind, frame: int | None = None, *, shrink: int = 1, in_process: bool = False
+) -> Scan:
     """Read a picture as a 2-D scan, or pages of a TIFF as a volume; see `raster` and `tiff`.
 
     Spacing and orientation are unknown: the resolution tags of pictures speak of paper. ``in_process`` decodes without
@@ -90,16 +92,16 @@ def read_picture(path: Path, kind: Kind, frame: int | None = None, *, in_process
         If there is no such ``frame``, from 1.
 
     """
-    pixels, is_rgb, notes = (_decode_here if in_process else _shared.decode)(path, kind, frame)
+    pixels, is_rgb, notes = (_decode_here if in_process else _shared.decode)(path, kind, frame, shrink)
     pixels, is_rgb, more = usable(path.name, pixels, is_rgb=is_rgb)
     return Scan(pixels, is_rgb=is_rgb, source=path, notes=notes + more)
 
 
-def _decode_here(path: Path, kind: Kind, frame: int | None) -> Decoded:
+def _decode_here(path: Path, kind: Kind, frame: int | None, shrink: int) -> Decoded:
     from tmca_core.io.raster import decode_raster
     from tmca_core.io.tiff import decode_tiff
 
-    return (decode_tiff if kind == Kind.TIFF else decode_raster)(path, kind, frame, lambda _: None)
+    return (decode_tiff if kind == Kind.TIFF else decode_raster)(path, kind, frame, lambda _: None, shrink)
 
 
 def _refused(name: str, kind: Kind, answer: dict[str, Any]) -> StudyReadError:

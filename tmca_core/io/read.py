@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmca_core.errors import StudyReadError
-from tmca_core.io._files import Kind, changed_meanwhile, sniff
+from tmca_core.io._files import Kind, changed_meanwhile, file_size, size_text, sniff
+from tmca_core.io._memory import check_memory
 from tmca_core.io._steps import FilesRead, finished
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import AFFINES, read_nifti
 from tmca_core.io.nrrd import read_nrrd
 from tmca_core.io.picture import read_picture
+from tmca_core.io.shrink import scaled_spacing, shrunk
 from tmca_core.io.spacing import check_spacing, with_spacing
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _NIFTI_KINDS = {Kind.NIFTI, Kind.NIFTI_GZ, Kind.NIFTI_PAIR}
 _VOLUME_KINDS = _NIFTI_KINDS | {Kind.NRRD, Kind.MHA}
+_PICTURE_KINDS = {Kind.PNG, Kind.JPEG, Kind.TIFF, Kind.BMP, Kind.WEBP}
 _NOISE = 32  # 8-bit values below this in a mask without brighter ones are compression noise on an empty mask
 
 
@@ -38,6 +41,7 @@ def read_scan(
     frame: int | None = None,
     affine: AffineChoice | None = None,
     spacing: Sequence[float] | None = None,
+    shrink: int = 1,
     in_process: bool = False,
 ) -> Scan:
     """Read an image or a volume, oriented for reading.
@@ -59,6 +63,9 @@ def read_scan(
     spacing : sequence of float, optional
         Where the file states none: lengths in mm, (y, x) or (z, y, x). Of slices with positions, the height and width
         of a pixel as stored, with or without the distance of slices, which the positions say.
+    shrink : int
+        Of a picture, or of each slice of a volume, read the means of blocks of so many rows and columns, for images too
+        large for the memory. TIFF is read strip by strip or tile by tile, every other format whole before it shrinks.
     in_process : bool
         Whether to decode pictures in this process and not in the limited child, for loaders that read thousands of
         small files and have nothing to lose where a damaged one ends them.
@@ -77,7 +84,15 @@ def read_scan(
 
     """
     return finished(
-        read_scan_steps(path, series=series, frame=frame, affine=affine, spacing=spacing, in_process=in_process)
+        read_scan_steps(
+            path,
+            series=series,
+            frame=frame,
+            affine=affine,
+            spacing=spacing,
+            shrink=shrink,
+            in_process=in_process,
+        )
     )
 
 
@@ -88,29 +103,41 @@ def read_scan_steps(
     frame: int | None = None,
     affine: AffineChoice | None = None,
     spacing: Sequence[float] | None = None,
+    shrink: int = 1,
     in_process: bool = False,
 ) -> Generator[FilesRead, None, Scan]:
     """Read as `read_scan` does, in steps of one file of a series; closing the generator cancels."""
     path, by_hand = Path(path), None if spacing is None else check_spacing(spacing)
+    if shrink < 1:
+        raise ValueError(f"expected shrink from 1, got {shrink}")
     if path.is_dir():
         _check_affine_choice(path.name, None, affine)
         scan = yield from read_dicom_folder(path, series, frame, by_hand)
-        return scan if by_hand is None else with_spacing(path.name, scan, by_hand)
+        scan = scan if by_hand is None else with_spacing(path.name, scan, by_hand)
+        return scan if shrink == 1 else shrunk(path.name, scan, shrink)
     kind, notes = sniff(path)
     _check_affine_choice(path.name, kind, affine)
     if series is not None and kind != Kind.DICOM:
         raise StudyReadError(
             f"{path.name}: a series was asked for, and {kind} holds none.", hint="Leave series out, or choose a folder."
         )
+    if kind != Kind.TIFF:  # which is read in parts
+        size = file_size(path)
+        check_memory(path.name, f"the {size_text(size)} of the file", size, shrinks=False)
     before = _state(path)
     if kind == Kind.DICOM:
         scan = yield from read_dicom(path, series, frame, by_hand)
+    elif kind in _PICTURE_KINDS:
+        scan = read_picture(path, kind, frame, shrink=shrink, in_process=in_process)
     else:
-        scan = _read_file(path, kind, frame, affine, in_process=in_process)
+        scan = _read_file(path, kind, frame, affine)
     if _state(path) != before:
         raise changed_meanwhile(path.name)
     scan = replace(scan, notes=notes + scan.notes) if notes else scan
-    return scan if by_hand is None else with_spacing(path.name, scan, by_hand)
+    scan = scan if by_hand is None else with_spacing(path.name, scan, by_hand)
+    if shrink == 1:
+        return scan
+    return scaled_spacing(scan, shrink) if kind in _PICTURE_KINDS else shrunk(path.name, scan, shrink)
 
 
 def read_mask(path: Path | str, *, in_process: bool = False) -> NDArray[np.bool_]:
