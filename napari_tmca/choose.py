@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tmca_core.errors import ChoiceError, ConfigError, SpacingError
 from tmca_core.io import read_scan, read_scan_steps
 from tmca_core.io.spacing import parse_spacing
+from tmca_core.names import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -67,7 +68,7 @@ class _Reading:
     """A scan that is read in a thread of its own while the window stays alive."""
 
     def __init__(self, path: Path, steps: Generator[FilesRead, None, Scan]) -> None:
-        self._name, self._steps = path.name, steps
+        self._name, self._steps = displayable(path.name), steps
         self._progress: FilesRead | None = None
         self._is_cancelled = threading.Event()
         self._result: Future[Scan] = Future()
