@@ -1,13 +1,15 @@
-"""Reading off the GUI thread, with progress and Cancel; which of several scans is asked in a small dialog."""
+"""Reading off the GUI thread, with progress and Cancel; what a file leaves open is asked in a small dialog."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tmca_core.errors import ChoiceError
+from tmca_core.errors import ChoiceError, ConfigError, SpacingError
 from tmca_core.io import read_scan, read_scan_steps
+from tmca_core.io.spacing import parse_spacing
+from tmca_core.names import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,10 +20,15 @@ if TYPE_CHECKING:
 
 _QUICK_S = 0.3
 _LOOK_MS = 40
+_QUESTIONS = {
+    "series": ("series", "Several series are in it. Which one?"),
+    "frame": ("volume", "Several volumes are in it. Which one?"),
+    "affine": ("affine", "The file states twice where the image lies, and differently. Which one holds?"),
+}
 
 
 def read_or_ask(path: Path) -> Scan | None:
-    """Read a scan; where it is one of several, ask which; return None where a dialog is closed or cancelled.
+    """Read a scan; ask which of several, and for a spacing that lacks; return None where a dialog is cancelled.
 
     In the thread of the windows the file is read in another one, and whoever waits sees progress and may cancel.
 
@@ -29,31 +36,39 @@ def read_or_ask(path: Path) -> Scan | None:
     ------
     StudyReadError
         If it cannot be read.
-    ChoiceError
-        If it is one of several, and no window is there to ask in.
+    ChoiceError, SpacingError
+        If it is one of several, or lacks a pixel spacing, and no window is there to ask in.
 
     """
-    chosen: dict[str, int] = {}
+    if not _can_ask():
+        return read_scan(path)
+    chosen: dict[str, Any] = {"affine": "ask"}
+    asked: set[str] = set()
     while True:
         try:
-            series, frame = chosen.get("series"), chosen.get("frame")
-            if not _can_ask():
-                return read_scan(path, series=series, frame=frame)
-            return _Reading(path, read_scan_steps(path, series=series, frame=frame)).wait()
+            return _Reading(path, read_scan_steps(path, **chosen)).wait()
         except ChoiceError as error:
-            if error.argument in chosen or not _can_ask():
+            if error.argument in asked:
                 raise
             number = _ask(error)
             if number is None:
                 return None
-            chosen[error.argument] = number
+            asked.add(error.argument)
+            chosen[error.argument] = error.options[number - 1] if error.argument == "affine" else number
+        except SpacingError as error:
+            if "spacing" in chosen:
+                raise
+            lengths = _ask_spacing(error)
+            if lengths is None:
+                return None
+            chosen["spacing"] = lengths
 
 
 class _Reading:
     """A scan that is read in a thread of its own while the window stays alive."""
 
     def __init__(self, path: Path, steps: Generator[FilesRead, None, Scan]) -> None:
-        self._name, self._steps = path.name, steps
+        self._name, self._steps = displayable(path.name), steps
         self._progress: FilesRead | None = None
         self._is_cancelled = threading.Event()
         self._result: Future[Scan] = Future()
@@ -127,7 +142,21 @@ def _ask(error: ChoiceError) -> int | None:
     from qtpy.QtWidgets import QInputDialog
 
     lines = [f"{number}: {option}" for number, option in enumerate(error.options, start=1)]
-    what = "series" if error.argument == "series" else "volume"
-    question = f"Several {'series' if what == 'series' else 'volumes'} are in it. Which one?"
+    what, question = _QUESTIONS[error.argument]
     line, is_chosen = QInputDialog.getItem(None, f"Choose a {what}", question, lines, 0, False)
     return lines.index(line) + 1 if is_chosen else None
+
+
+def _ask_spacing(error: SpacingError) -> tuple[float, ...] | None:
+    """Return height and width of a pixel in mm, as typed; None where nothing is given."""
+    from qtpy.QtWidgets import QInputDialog
+
+    question, text = f"{error.message}\nHeight and width of a pixel in mm, such as 0.7 0.7:", ""
+    while True:
+        text, is_given = QInputDialog.getText(None, "Pixel spacing", question, text=text)
+        if not is_given:
+            return None
+        try:
+            return parse_spacing(text)
+        except ConfigError as mistake:
+            question = f"{error.message}\n{mistake}"

@@ -11,6 +11,7 @@ from napari.utils.colormaps import Colormap
 
 from napari_tmca.appearance import CLASSES, dress
 from tmca_core.errors import GeometryError, StudyReadError
+from tmca_core.names import displayable
 from tmca_core.study import Scan
 from tmca_core.window import robust_window
 
@@ -35,7 +36,7 @@ HEAT = Colormap(
 def scan_to_layer_data(scan: Scan) -> tuple[NDArray[Any], dict[str, Any], str]:
     """Return an Image layer's data, attributes and type for a scan."""
     attributes: dict[str, Any] = {
-        "name": scan.source.name if scan.source else "Scan",
+        "name": displayable(scan.source.name) if scan.source else "Scan",
         "rgb": scan.is_rgb,
         "metadata": {SCAN_KEY: scan, "notes": list(scan.notes)},
         **_grid(scan),

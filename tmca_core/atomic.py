@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tmca_core.errors import StudyWriteError
+from tmca_core.names import trouble_on_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_IS_WINDOWS = os.name == "nt"
 _ABANDONED_S = 3600.0  # a temporary file untouched for this long belongs to a process that was killed
 
 _SENTENCES = {
@@ -153,6 +155,8 @@ def _copy(source: Path, destination: Path) -> None:
 
 def _writable_target(path: Path) -> Path:
     """Return the file behind ``path``, links followed; raise where it must not be replaced."""
+    if _IS_WINDOWS and (trouble := trouble_on_windows(path.name)):
+        raise StudyWriteError(f"{path.name}: {trouble}; nothing was written.", hint="Choose another file name.")
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -198,7 +202,7 @@ def _keep_permissions(target: Path, temporary: Path) -> None:
 
 def _flush_folder(path: Path, folder: Path) -> None:
     """Make the rename itself survive a power failure. Windows offers no such call and does it by itself."""
-    if os.name == "nt":
+    if _IS_WINDOWS:
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tmca_core.names import displayable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,9 +27,9 @@ class TmcaError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = displayable(message)
+        self.hint = displayable(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -44,7 +46,7 @@ class ChoiceError(StudyReadError):
     ----------
     message : str
         What holds how many of what.
-    argument : {"series", "frame"}
+    argument : {"series", "frame", "affine"}
         The argument of ``read_scan`` that chooses.
     options : sequence of str
         One line for each, in order; the first is chosen by 1.
@@ -59,7 +61,17 @@ class ChoiceError(StudyReadError):
             lines = [f"{number}: {line}" for number, line in enumerate(self.options[: self.LISTED], start=1)]
             lines += ["..."] * (len(self.options) > self.LISTED)
             message += f" They are {'; '.join(lines)}."
-        super().__init__(message, hint=f"Choose one with {argument}=1 to {len(self.options)}.")
+        which = " or ".join(self.options) if argument == "affine" else f"1 to {len(self.options)}"
+        super().__init__(message, hint=f"Choose one with {argument}={which}.")
+
+
+class SpacingError(StudyReadError):
+    """A series or volume states no pixel spacing; the argument ``spacing`` of ``read_scan`` gives it by hand."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, hint="Give it by hand in mm: spacing=(z, y, x), or --spacing Z,Y,X. It is noted as given by hand."
+        )
 
 
 class StudyWriteError(TmcaError):

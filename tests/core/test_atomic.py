@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tmca_core import atomic
 from tmca_core.atomic import atomic_write
 from tmca_core.errors import StudyWriteError
+from tmca_core.names import trouble_on_windows
 
 OLD, NEW = b"old annotation", b"new annotation" * 1000
 posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
@@ -280,3 +282,37 @@ def test_a_process_killed_while_saving_leaves_a_whole_file(target):
         content = target.read_bytes()
         assert len(content) == 64 * 4096
         assert len(set(content)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble"),
+    [
+        ("con", "keeps the name con for a device"),
+        ("NUL.png", "keeps the name NUL for a device"),
+        ("com1.nii.gz", "keeps the name com1"),
+        ("mask.png.", "drops the dot or blank"),
+        ("mask ", "drops the dot or blank"),
+        ("a:b.png", "allows no ':'"),
+    ],
+)
+def test_a_name_that_windows_cannot_keep_is_refused_there(tmp_path, monkeypatch, name, trouble):
+    monkeypatch.setattr(atomic, "_IS_WINDOWS", True)
+    with (
+        pytest.raises(StudyWriteError, match=f"Windows {trouble}.*; nothing was written"),
+        atomic_write(tmp_path / name),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["console.png", "mask.con", "com.png", "null", ".hidden", "a b.png"])
+def test_names_like_those_of_devices_are_allowed(name):
+    assert trouble_on_windows(name) == ""
+
+
+def test_a_name_of_255_bytes_keeps_its_old_file_where_it_cannot_keep_the_previous(tmp_path):
+    path = tmp_path / ("m" * 251 + ".png")
+    for content in (OLD, NEW):
+        with atomic_write(path, keeps_previous=True) as file:
+            file.write(content)
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (NEW, [path])

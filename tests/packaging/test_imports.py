@@ -51,7 +51,8 @@ def test_the_default_model_answers_without_transformers():
 
 def test_reading_a_scan_needs_no_torch_and_no_gui():
     loaded = loaded_after(
-        "import tmca_core.io, tmca_core.report, tmca_core.metrics, tmca_core.phantom, tmca_core.samples"
+        "import tmca_core.io.read, tmca_core.io.write, tmca_core.report, tmca_core.metrics\n"
+        "import tmca_core.phantom, tmca_core.samples"
     )
     assert not {"torch", "transformers", "napari", "qtpy", "magicgui"} & loaded
 

@@ -76,6 +76,36 @@ def test_a_folder_of_several_series_asks_which(make_napari_viewer, disc, monkeyp
     assert [line[:5] for line in asked] == ["1: CT", "2: MR"]
 
 
+def test_of_two_affines_that_disagree_one_is_asked_for(make_napari_viewer, tmp_path, monkeypatch):
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), 1)
+    image.set_sform(np.eye(4), 2)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    monkeypatch.setattr(QInputDialog, "getItem", lambda parent, title, label, lines, *_: (lines[1], True))
+    (layer,) = make_napari_viewer().open(tmp_path / "scan.nii.gz", plugin="napari-tmca")
+    assert layer.metadata[SCAN_KEY].notes[0] == "qform and sform disagree: the qform is used, as asked."
+
+
+def test_a_series_without_spacing_asks_for_it_until_it_is_one(make_napari_viewer, tmp_path, monkeypatch):
+    answers, questions = ["many", "0.7 0.6"], []
+    for number in range(3):
+        dataset = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm"))
+        del dataset.PixelSpacing
+        dataset.ImagePositionPatient = [0, 0, 4 * number]
+        dataset.save_as(tmp_path / f"{number}.dcm")
+
+    def get_text(parent, title, question, **_):
+        questions.append(question)
+        return answers.pop(0), True
+
+    monkeypatch.setattr(QInputDialog, "getText", get_text)
+    (layer,) = make_napari_viewer().open(tmp_path, plugin="napari-tmca")
+    np.testing.assert_allclose(layer.scale, (4, 0.7, 0.6))
+    assert "Spacing given by hand, 0.7 x 0.6 mm: the file states none." in layer.metadata[SCAN_KEY].notes
+    assert "no pixel spacing" in questions[0]
+    assert "got 'many'" in questions[1]
+
+
 def test_a_folder_without_dicom_is_left_to_others(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     assert get_reader(str(tmp_path)) is None

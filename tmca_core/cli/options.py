@@ -15,6 +15,13 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+class Affine(StrEnum):
+    """Affines of a NIfTI file that can be asked for."""
+
+    SFORM = "sform"
+    QFORM = "qform"
+
+
 ModelOption = Annotated[
     str, typer.Option("--model", help="Name of an installed model, or a folder; default is the one in use.")
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.cli.options import Affine, Device, DeviceOption, ModelOption
 from tmca_core.terminal import ProgressLine, printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ def predict(
     frame: Annotated[
         int | None, typer.Option("--frame", min=1, help="Which frame, volume or page, where the file holds several.")
     ] = None,
+    affine: Annotated[
+        Affine | None, typer.Option("--affine", help="Which affine of a NIfTI file, where its two disagree.")
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option("--spacing", help="Lengths in mm, Z,Y,X or Y,X, of a scan that states none; given by hand."),
+    ] = None,
+    shrink: Annotated[
+        int, typer.Option("--shrink", min=1, help="Read means of N x N pixels, of an image too large for the memory.")
+    ] = 1,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Of a volume, the slices to look at, such as 10:40; all by default.")
     ] = None,
@@ -53,13 +63,21 @@ def predict(
         raise typer.BadParameter("expected exactly one of --report TEXT, --report-file FILE and --no-report")
     from tmca_core.io import read_scan
     from tmca_core.io.formats import parse_formats
+    from tmca_core.io.spacing import parse_spacing
     from tmca_core.report import parse_report, read_report
     from tmca_core.slicewise import parse_range
 
     text = read_report(report_file) if report_file is not None else report
     parsed = None if text is None else parse_report(text)
     asked = parse_formats(formats or ())
-    image = read_scan(scan, series=series, frame=frame)
+    image = read_scan(
+        scan,
+        series=series,
+        frame=frame,
+        affine=None if affine is None else affine.value,
+        spacing=None if spacing is None else parse_spacing(spacing),
+        shrink=shrink,
+    )
     wanted = None if slices is None else parse_range(slices, image.shape[0] if image.ndim == 3 else 1)
     _print_request(scan, image, parsed)
 

@@ -65,8 +65,8 @@ def _checked(folder: Path, layout: Layout) -> Layout:
     )
 
 
-def read_reference(case: Case) -> NDArray[np.bool_]:
-    """Read a case's reference mask on its file's own grid.
+def read_reference(case: Case, *, in_process: bool = False) -> NDArray[np.bool_]:
+    """Read a case's reference mask on its file's own grid; ``in_process`` as for `tmca_core.io.read_mask`.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def read_reference(case: Case) -> NDArray[np.bool_]:
             f"{case.image.name}: expected a reference mask, the data folder has none for it.",
             hint="Leave the case out, or add a mask.",
         )
-    return read_mask(case.mask)
+    return read_mask(case.mask, in_process=in_process)
 
 
 def patients_in_two_splits(dataset: Dataset) -> dict[str, tuple[str, ...]]:

@@ -73,9 +73,14 @@ class Batch:
 
 
 def read_samples(cases: Iterable[Case], preprocess: PreprocessArchitecture, *, source: int = 0) -> Iterator[Sample]:
-    """Read cases one by one; those without a reference mask raise DatasetError."""
+    """Read cases one by one; those without a reference mask raise DatasetError.
+
+    Pictures are decoded in this process: a training reads thousands of small ones, is a process of its own, and has
+    nothing unsaved while it reads.
+    """
     for case in cases:
-        sample = make_sample(read_scan(case.image), read_reference(case), case.text, preprocess)
+        scan, mask = read_scan(case.image, in_process=True), read_reference(case, in_process=True)
+        sample = make_sample(scan, mask, case.text, preprocess)
         yield replace(sample, instruction=case.instruction, target=case.target, source=source)
 
 

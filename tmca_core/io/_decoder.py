@@ -1,20 +1,12 @@
 """Compressed DICOM frames, unpacked in a child process with limits of time and memory.
 
-A decoder is native code that works on bytes of unknown origin: on a damaged file it may abort its process, hang, or ask
-for all the memory there is. In a child that costs one sentence. The child is kept for the next file, since starting one
-takes as long as decoding many; it sees the pixel data and the numbers that describe it, and nothing of the patient.
+The child sees the pixel data and the numbers that describe it, and nothing of the patient.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
-import json
 import math
-import os
-import subprocess
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +15,7 @@ from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless
 
 from tmca_core.errors import StudyReadError
+from tmca_core.io._child import SILENCE_LIMIT_S, Child, ChildError
 from tmca_core.io._dicom_header import transfer_syntax
 from tmca_core.io._files import size_text
 
@@ -33,16 +26,13 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
 
 CHILD = Path(__file__).with_name("_decoder_child.py")
-FRAME_LIMIT_S = 15.0  # without a next frame
-START_LIMIT_S = 120.0
 _MEMORY = 1 << 30  # that a decoder may take besides a multiple of its frame
 _FRAME_COPIES = 8
-_TYPES = {"|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8"}
 _AGAIN = "Copy or export the file again, or convert it to Explicit VR Little Endian."
 
 
 class DecoderProcess:
-    """A child process that decodes, one file after the other; a new one takes its place where it died.
+    """Decodes in a child process, one file after the other.
 
     Parameters
     ----------
@@ -53,11 +43,8 @@ class DecoderProcess:
 
     """
 
-    def __init__(self, program: Path = CHILD, frame_limit_s: float = FRAME_LIMIT_S) -> None:
-        self._program, self._frame_limit_s = program, frame_limit_s
-        self._process: subprocess.Popen[bytes] | None = None
-        self._owner = os.getpid()
-        self._lock = threading.Lock()
+    def __init__(self, program: Path = CHILD, frame_limit_s: float = SILENCE_LIMIT_S) -> None:
+        self._child = Child(program, frame_limit_s)
 
     def decode(self, name: str, dataset: Dataset, plugin: str) -> tuple[Pixels, str]:
         """Return the frames, (F, Y, X) or (F, Y, X, samples), and the photometric interpretation they have now.
@@ -77,117 +64,30 @@ class DecoderProcess:
             If the decoder gives up, ends, hangs, asks for too much memory, or finds fewer frames than declared.
 
         """
-        with self._lock:
-            self._start(name)
-            try:
-                photometric, frames, answer = self._ask(name, dataset, plugin)
-            except BaseException:
-                self.close()  # whatever is still in the pipe belongs to this file
-                raise
+        data = bytes(dataset.PixelData)
+        request, shape = _request(dataset, plugin, len(data))
+        frames: list[Pixels] = []
+        photometric = ""
+        try:
+            with self._child.requested(request, data) as child:
+                while "dtype" in (answer := child.line()):
+                    if tuple(answer["shape"]) != shape:
+                        raise _undecoded(name, dataset, plugin)
+                    if (frame := child.array(shape, answer["dtype"])) is None:
+                        answer = {}
+                        break
+                    frames.append(frame)
+                    photometric = str(answer["photometric"])
+                    child.wait_longer(child.limit_s)
+                if not answer:
+                    raise _hung(name, child.limit_s) if child.is_hung else _died(name, dataset, plugin)
+        except ChildError as error:
+            raise _cannot_start(name) from error
         return _checked(name, dataset, plugin, frames, answer), photometric
 
     def close(self) -> None:
         """End the child."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if self._owner == os.getpid():
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # what was not yet sent to it
-                if pipe is not None:
-                    pipe.close()
-
-    def _start(self, name: str) -> None:
-        if self._owner != os.getpid():  # forked from here: the child and its pipes are the other's
-            self.close()
-            self._owner = os.getpid()
-        if self._process is not None and self._process.poll() is None:
-            return
-        self.close()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(self._program)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        except OSError as error:
-            raise _cannot_start(name) from error
-        with _Alarm(self._process, START_LIMIT_S):
-            ready = self._line()
-        if not ready.get("ready"):
-            self.close()
-            raise _cannot_start(name)
-
-    def _ask(self, name: str, dataset: Dataset, plugin: str) -> tuple[str, list[Pixels], dict[str, Any]]:
-        """Return the photometric interpretation, the frames, and the answer that is no frame, the last one."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        data = bytes(dataset.PixelData)
-        request, shape = _request(dataset, plugin, len(data))
-        with _Alarm(self._process, self._frame_limit_s) as alarm:
-            frames: list[Pixels] = []
-            photometric = ""
-            with contextlib.suppress(OSError):  # a broken pipe: the answer tells that the child has ended
-                self._process.stdin.write(json.dumps(request).encode() + b"\n")
-                self._process.stdin.write(data)
-                self._process.stdin.flush()
-            while "dtype" in (answer := self._line()):
-                if tuple(answer["shape"]) != shape or answer["dtype"] not in _TYPES:
-                    raise _undecoded(name, dataset, plugin)
-                frames.append(self._frame(shape, np.dtype(answer["dtype"])))
-                photometric = str(answer["photometric"])
-                alarm.restart()
-        if not answer:
-            raise _hung(name, self._frame_limit_s) if alarm.has_rung else _died(name, dataset, plugin)
-        return photometric, frames, answer
-
-    def _frame(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        wanted = math.prod(shape) * dtype.itemsize
-        data = self._process.stdout.read(wanted)
-        frame = np.frombuffer(data.ljust(wanted, b"\0"), dtype)  # cut short only by an end, which the next line tells
-        return frame.reshape(shape)
-
-    def _line(self) -> dict[str, Any]:
-        """Return the next answer, or nothing if the child has ended."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline(1 << 16)
-        return dict(json.loads(line)) if line.endswith(b"\n") else {}
-
-
-class _Alarm:
-    """Ends a process that is silent for too long, from a thread; reading from it then comes to an end, too."""
-
-    def __init__(self, process: subprocess.Popen[bytes], limit_s: float) -> None:
-        self.has_rung = False
-        self._process, self._limit_s = process, limit_s
-        self._timer: threading.Timer | None = None
-
-    def __enter__(self) -> _Alarm:
-        self.restart()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def restart(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(self._limit_s, self._ring)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _ring(self) -> None:
-        self.has_rung = True
-        self._process.kill()
+        self._child.close()
 
 
 def _request(dataset: Dataset, plugin: str, size: int) -> tuple[dict[str, Any], tuple[int, ...]]:

@@ -17,26 +17,20 @@ from typing import Any, BinaryIO
 
 def main() -> None:
     """Answer requests until there are no more."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a decoder prints must not get between the answers
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    warnings.simplefilter("ignore")
+    answers = prepare()
     from pydicom.pixels.decoders.base import get_decoder
 
-    _say(answers, {"ready": True})
+    say(answers, {"ready": True})
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
         data = sys.stdin.buffer.read(request["size"])
-        _limit_memory(request["memory"])
+        limit_memory(request["memory"])
         try:
             _decode(get_decoder(request["syntax"]), request, data, answers)
         except MemoryError:
-            _say(answers, {"error": "memory"})
+            say(answers, {"error": "memory"})
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises is one answer: it cannot
-            _say(answers, {"error": type(error).__name__})
+            say(answers, {"error": type(error).__name__})
 
 
 def _decode(decoder: Any, request: dict[str, Any], data: bytes, answers: BinaryIO) -> None:
@@ -46,21 +40,34 @@ def _decode(decoder: Any, request: dict[str, Any], data: bytes, answers: BinaryI
     wanted, done = options["number_of_frames"], 0
     for frame, properties in decoder.iter_array(data, decoding_plugin=request["plugin"], **options):
         photometric = str(properties["photometric_interpretation"])
-        _say(answers, {"shape": frame.shape, "dtype": frame.dtype.str, "photometric": photometric})
+        say(answers, {"shape": frame.shape, "dtype": frame.dtype.str, "photometric": photometric})
         answers.write(frame.tobytes())
         answers.flush()
         done += 1
         if done == wanted:  # a stream may hold more than its header declares
             break
-    _say(answers, {"end": done})
+    say(answers, {"end": done})
 
 
-def _say(answers: BinaryIO, what: dict[str, Any]) -> None:
+def prepare() -> BinaryIO:
+    """Return where answers go, and keep what a decoder prints, warns of, or leaves when it aborts away from there."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")
+    return answers
+
+
+def say(answers: BinaryIO, what: dict[str, Any]) -> None:
+    """Send a line of JSON."""
     answers.write(json.dumps(what).encode() + b"\n")
     answers.flush()
 
 
-def _limit_memory(more: int) -> None:
+def limit_memory(more: int) -> None:
     """Let the process grow by so many bytes from here; only Linux tells how large it is, and keeps to the limit."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource

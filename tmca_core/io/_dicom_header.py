@@ -105,6 +105,15 @@ def frame_count(name: str, dataset: Dataset) -> int:
     return _positive_integer(name, dataset, "NumberOfFrames") if dataset.get("NumberOfFrames") else 1
 
 
+def unpacked_size(dataset: Dataset) -> int:
+    """Return the bytes of an image's pixels as its header declares them, 0 where it does not."""
+    try:
+        numbers = [int(dataset[keyword].value) for keyword in _REQUIRED[:-1]]
+        return math.prod(numbers) * max(1, int(dataset.get("NumberOfFrames") or 1)) // 8
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
 def transfer_syntax(dataset: Dataset) -> UID:
     """Return how the file is encoded."""
     return UID(dataset.file_meta.TransferSyntaxUID)

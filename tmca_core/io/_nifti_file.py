@@ -16,7 +16,8 @@ import nibabel as nib
 from nibabel.fileholders import FileHolder
 
 from tmca_core.errors import StudyReadError
-from tmca_core.io._files import Kind, check_unpacked_size, damaged, file_size, incomplete, read_bytes
+from tmca_core.io._files import Kind, check_unpacked_size, damaged, file_size, incomplete, read_bytes, size_text
+from tmca_core.io._memory import check_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,7 @@ def _read_to_end(name: str, stream: BinaryIO, size: int) -> bytes:
         header = header_class(bytes(data[: header_class.sizeof_hdr]))
         expected = _expected_size(name, header)
         check_unpacked_size(name, expected, size)
+        check_memory(name, f"{size_text(expected)} of voxels", 2 * expected, shrinks=False)
         while len(data) < expected and (chunk := stream.read(min(_CHUNK, expected - len(data)))):
             data += chunk
         if len(data) < expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,10 +41,7 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
         raise StudyReadError(
             f"{name}: expected an image with pixels, got shape {pixels.shape}.", hint="Choose another image."
         )
-    if pixels.dtype.kind not in "buif":
-        raise StudyReadError(
-            f"{name}: expected real numbers, got {pixels.dtype.name} values.", hint="Export the magnitude as an image."
-        )
+    check_real(name, pixels.dtype)
     pixels = _common_type(pixels)
     pixels, notes = _finite(name, pixels)
     if is_rgb and (pixels[..., :1] == pixels[..., 1:]).all():
@@ -59,6 +56,14 @@ def usable(name: str, pixels: NDArray[np.generic], *, is_rgb: bool) -> Decoded:
         notes += (f"The image is constant: every value is {low:g}.",)
     # Writeable, for torch warns about sharing memory that is not.
     return np.require(pixels, requirements=["C", "W"]), is_rgb, notes
+
+
+def check_real(name: str, dtype: np.dtype[Any]) -> None:
+    """Raise `StudyReadError` for a type that is no real number."""
+    if dtype.kind not in "buif":
+        raise StudyReadError(
+            f"{name}: expected real numbers, got {dtype.name} values.", hint="Export the magnitude as an image."
+        )
 
 
 def chosen_frame(name: str, shape: tuple[int, ...], count: int, frame: int | None) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 
 from tmca_core.errors import GeometryError, StudyReadError
 from tmca_core.geometry import axis_codes, is_sheared, plan_reading, spacing_from_affine, to_reading
-from tmca_core.io._files import check_unpacked_size, damaged, incomplete
+from tmca_core.io._files import check_unpacked_size, damaged, incomplete, size_text
+from tmca_core.io._memory import check_memory
 from tmca_core.io._values import chosen_frame, usable
 from tmca_core.study import Scan
 
@@ -101,6 +102,7 @@ def unpack(name: str, data: bytes, encoding: str, layout: Layout) -> NDArray[Any
 
     """
     size = layout.size
+    check_memory(name, f"{size_text(size)} of voxels", size if encoding == "raw" else 2 * size, shrinks=False)
     if encoding == "raw":
         voxels = data[:size]
     else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tmca_core.errors import ChoiceError, StudyReadError, TmcaError
+import numpy as np
+
+from tmca_core.errors import ChoiceError, SpacingError, StudyReadError, TmcaError
 from tmca_core.geometry import plan_reading, spacing_from_affine, to_reading
 from tmca_core.io._dicom_header import (
     check_image,
@@ -14,21 +16,23 @@ from tmca_core.io._dicom_header import (
     pixel_spacing_mm,
     read_dataset,
     undecodable,
+    unpacked_size,
 )
 from tmca_core.io._dicom_pixels import Frames, bright_is_dense, decode, functional_group, join
 from tmca_core.io._dicom_series import Series, Slices, choose, find_series, listed_series
 from tmca_core.io._dicom_stack import Plane, read_plane, stack
 from tmca_core.io._dicom_view import plan_projection, plan_slice
-from tmca_core.io._files import changed_meanwhile
+from tmca_core.io._files import changed_meanwhile, size_text
+from tmca_core.io._memory import check_memory
 from tmca_core.io._steps import FilesRead
 from tmca_core.io._values import usable
+from tmca_core.io.spacing import check_step, note_by_hand
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from pydicom import Dataset
 
@@ -37,7 +41,10 @@ _TELLING = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient",
 
 
 def read_dicom(
-    path: Path, series: int | str | None = None, frame: int | None = None
+    path: Path,
+    series: int | str | None = None,
+    frame: int | None = None,
+    by_hand: tuple[float, ...] | None = None,
 ) -> Generator[FilesRead, None, Scan]:
     """Read a DICOM file: one frame as an image, several as a volume; or, file by file, those that a DICOMDIR lists.
 
@@ -53,6 +60,9 @@ def read_dicom(
         Which series of a DICOMDIR, from 1 or by its SeriesInstanceUID.
     frame : int, optional
         Which frame, from 1, to read as an image.
+    by_hand : tuple of float, optional
+        Lengths of a pixel, (y, x), perhaps with the distance of slices before them, for frames with positions and
+        without spacing.
 
     Raises
     ------
@@ -68,15 +78,18 @@ def read_dicom(
         dataset = read_dataset(path)
         if is_directory(dataset):
             every, notes = yield from listed_series(path)
-            return (yield from _read_series(path, every, notes, series, frame))
+            return (yield from _read_series(path, every, notes, series, frame, by_hand))
         check_image(path.name, dataset)
+        check_memory(
+            path.name, f"{size_text(unpacked := unpacked_size(dataset))} of pixels", 2 * unpacked, shrinks=False
+        )
         count = frame_count(path.name, dataset)
         if frame is not None and not 1 <= frame <= count:
             message = f"{path.name}: expected a frame from 1 to {count}, got {frame}."
             raise ChoiceError(message, argument="frame", options=[f"frame {n}" for n in range(1, count + 1)])
         frames = decode(path.name, dataset)
         if count > 1 and frame is None:
-            return _multi_frame(path, dataset, frames, count)
+            return _multi_frame(path, dataset, frames, count, by_hand)
         notes = (f"Frame {frame} of {count}.",) if count > 1 else ()
         scan = _image(path, dataset, frames, (frame or 1) - 1)
         return replace(scan, notes=notes + scan.notes)
@@ -87,7 +100,10 @@ def read_dicom(
 
 
 def read_dicom_folder(
-    folder: Path, series: int | str | None = None, frame: int | None = None
+    folder: Path,
+    series: int | str | None = None,
+    frame: int | None = None,
+    by_hand: tuple[float, ...] | None = None,
 ) -> Generator[FilesRead, None, Scan]:
     """Read the slices of one series in a folder as a volume, file by file; others are left out, and counted.
 
@@ -99,11 +115,15 @@ def read_dicom_folder(
         Which of several series, from 1 in the order of `ChoiceError.options`, or by its SeriesInstanceUID.
     frame : int, optional
         Where the series is one file of several frames, which of them, from 1, to read as an image.
+    by_hand : tuple of float, optional
+        As for `read_dicom`.
 
     Raises
     ------
     StudyReadError
         If there is no slice, a damaged slice, or one of another size or kind.
+    SpacingError
+        If the slices have positions and no pixel spacing, and none was given.
     ChoiceError
         If there are several series, and none is chosen.
     GeometryError
@@ -112,7 +132,7 @@ def read_dicom_folder(
     """
     try:
         every, notes = yield from find_series(folder)
-        return (yield from _read_series(folder, every, notes, series, frame))
+        return (yield from _read_series(folder, every, notes, series, frame, by_hand))
     except TmcaError:
         raise
     except OSError as error:
@@ -124,21 +144,32 @@ def read_dicom_folder(
 
 
 def _read_series(
-    source: Path, every: list[Series], notes: tuple[str, ...], wanted: int | str | None, frame: int | None
+    source: Path,
+    every: list[Series],
+    notes: tuple[str, ...],
+    wanted: int | str | None,
+    frame: int | None,
+    by_hand: tuple[float, ...] | None,
 ) -> Generator[FilesRead, None, Scan]:
     """Read the series wanted; ``source`` is the folder or DICOMDIR."""
     slices = choose(source.name, every, wanted).slices
     if len(every) > 1:
         notes += (f"One of {len(every)} series is read.",)
     if len(slices) == 1:
-        scan = yield from read_dicom(next(iter(slices)), frame=frame)
+        scan = yield from read_dicom(next(iter(slices)), frame=frame, by_hand=by_hand)
         return replace(scan, notes=notes + scan.notes)
     if frame is not None:
         raise StudyReadError(
             f"{source.name}: a frame was asked for, and the series is {len(slices)} files of one volume.",
             hint="Leave frame out, or choose one file.",
         )
-    order, affine = stack(source.name, [_plane_of(path, header) for path, header in slices.items()])
+    planes = [_plane_of(source.name, path, header, by_hand) for path, header in slices.items()]
+    order, affine = stack(source.name, planes)
+    if by_hand is not None and any(pixel_spacing_mm(header)[0] is None for header in slices.values()):
+        check_step(source.name, float(np.linalg.norm(affine[:3, 2])), by_hand)
+        notes += (note_by_hand(by_hand),)
+    unpacked = sum(unpacked_size(header) for header in slices.values())
+    check_memory(source.name, f"{len(slices)} slices of {size_text(unpacked)}", 2 * unpacked, shrinks=False)
     frames = yield from _decode_slices(source, {path: slices[path] for path in (list(slices)[i] for i in order)})
     scan = _volume(source, frames, affine, _modality(next(iter(slices.values()))))
     return replace(scan, notes=notes + scan.notes)
@@ -205,37 +236,54 @@ def _volume(source: Path, frames: Frames, affine_ras: NDArray[np.float64], modal
     )
 
 
-def _multi_frame(path: Path, dataset: Dataset, frames: Frames, count: int) -> Scan:
-    planes = [plane for frame in range(count) if (plane := _frame_plane(dataset, frame)) is not None]
+def _multi_frame(path: Path, dataset: Dataset, frames: Frames, count: int, by_hand: tuple[float, ...] | None) -> Scan:
+    modality = _modality(dataset)
+    planes = [plane for frame in range(count) if (plane := _frame_plane(dataset, frame, by_hand)) is not None]
     if len(planes) == count:
         order, affine = stack(path.name, planes)
+        notes: tuple[str, ...] = ()
+        if by_hand is not None and any(_frame_spacing(dataset, frame) is None for frame in range(count)):
+            check_step(path.name, float(np.linalg.norm(affine[:3, 2])), by_hand)
+            notes = (note_by_hand(by_hand),)
         padding = None if frames.padding is None else frames.padding[order]
-        ordered = Frames(frames.values[order], padding, frames.is_rgb, frames.is_inverted, frames.notes)
-        return _volume(path, ordered, affine, _modality(dataset))
+        ordered = Frames(frames.values[order], padding, frames.is_rgb, frames.is_inverted, frames.notes + notes)
+        return _volume(path, ordered, affine, modality)
+    if by_hand is None and all(_frame_plane(dataset, frame, (1.0, 1.0)) is not None for frame in range(count)):
+        raise SpacingError(f"{path.name}: its {count} frames state no pixel spacing.")
     values, notes = bright_is_dense(frames)
     pixels, is_rgb, value_notes = usable(path.name, values, is_rgb=frames.is_rgb)
     notes += (f"The {count} frames state no positions: shown in stored order, lengths are unknown.",)
-    return Scan(pixels, is_rgb=is_rgb, modality=_modality(dataset), source=path, notes=notes + value_notes)
+    return Scan(pixels, is_rgb=is_rgb, modality=modality, source=path, notes=notes + value_notes)
 
 
-def _frame_plane(dataset: Dataset, frame: int) -> Plane | None:
+def _frame_plane(dataset: Dataset, frame: int, by_hand: tuple[float, ...] | None) -> Plane | None:
     position = functional_group(dataset, frame, "PlanePositionSequence")
     orientation = functional_group(dataset, frame, "PlaneOrientationSequence")
     if position is None or orientation is None:
         return None
-    spacing, _ = pixel_spacing_mm(dataset, functional_group(dataset, frame, "PixelMeasuresSequence"))
-    return read_plane(f"frame {frame + 1}", position, orientation, spacing)
+    return read_plane(f"frame {frame + 1}", position, orientation, _frame_spacing(dataset, frame) or _pixel(by_hand))
 
 
-def _plane_of(path: Path, header: Dataset) -> Plane:
-    spacing, _ = pixel_spacing_mm(header)
+def _frame_spacing(dataset: Dataset, frame: int) -> tuple[float, float] | None:
+    return pixel_spacing_mm(dataset, functional_group(dataset, frame, "PixelMeasuresSequence"))[0]
+
+
+def _plane_of(source: str, path: Path, header: Dataset, by_hand: tuple[float, ...] | None) -> Plane:
+    spacing = pixel_spacing_mm(header)[0] or _pixel(by_hand)
     plane = read_plane(path.name, header, header, spacing)
-    if plane is None:
-        raise StudyReadError(
-            f"{path.name}: expected a slice with position, orientation and pixel spacing, got none.",
-            hint="Open the file alone, or export the series with its geometry.",
-        )
-    return plane
+    if plane is not None:
+        return plane
+    if spacing is None and read_plane(path.name, header, header, (1.0, 1.0)) is not None:
+        raise SpacingError(f"{source}: its slices state no pixel spacing.")
+    raise StudyReadError(
+        f"{path.name}: expected a slice with position and orientation, got none.",
+        hint="Open the file alone, or export the series with its geometry.",
+    )
+
+
+def _pixel(by_hand: tuple[float, ...] | None) -> tuple[float, float] | None:
+    """Return the lengths of a pixel, (y, x), of those given."""
+    return None if by_hand is None else (by_hand[-2], by_hand[-1])
 
 
 def _decode_slices(folder: Path, slices: Slices) -> Generator[FilesRead, None, Frames]:

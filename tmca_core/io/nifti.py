@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from tmca_core.errors import GeometryError, StudyReadError, TmcaError
+from tmca_core.errors import ChoiceError, GeometryError, StudyReadError, TmcaError
 from tmca_core.geometry import (
     NativeGrid,
     axis_codes,
@@ -26,6 +26,7 @@ from tmca_core.io.raster import ALPHA_DROPPED, drop_alpha
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import IOBase
     from pathlib import Path
     from typing import BinaryIO
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from tmca_core.io._values import Decoded
 
+AffineChoice = Literal["sform", "qform", "ask"]
+AFFINES = ("sform", "qform")
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 _GRID_FIELDS = (
     *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -42,18 +45,19 @@ _GRID_FIELDS = (
 _READING_ORDER = (2, 1, 0)
 
 
-def read_nifti(path: Path, kind: Kind, frame: int | None = None) -> Scan:
+def read_nifti(path: Path, kind: Kind, frame: int | None = None, wanted: AffineChoice | None = None) -> Scan:
     """Read one image or volume, turned to the reading directions; `Scan.native` leads back to the file's grid.
 
-    The sform is used, else the qform. A file that states neither keeps its stored order, (z, y, x) = (k, j, i), and has
-    no affine. Lengths are converted to millimetres.
+    The sform is used, else the qform, unless ``wanted`` names one of them. A file that states neither keeps its stored
+    order, (z, y, x) = (k, j, i), and has no affine. Lengths are converted to millimetres.
 
     Raises
     ------
     StudyReadError
-        If the file is damaged or incomplete, or holds values that are no image.
+        If the file is damaged or incomplete, holds values that are no image, or does not state the affine wanted.
     ChoiceError
-        If it holds several volumes and ``frame``, from 1, chooses none.
+        If it holds several volumes and ``frame``, from 1, chooses none; or if qform and sform disagree and ``wanted``
+        is "ask".
     GeometryError
         If the affine is singular or not finite.
 
@@ -66,7 +70,7 @@ def read_nifti(path: Path, kind: Kind, frame: int | None = None) -> Scan:
         where = np.unravel_index(number, others, order="F") if others else ()
         values, is_rgb, notes = _values(path.name, image, (..., *(int(n) for n in where)))
         notes += (f"Volume {number + 1} of {math.prod(others)}.",) * (math.prod(others) > 1)
-        affine, more = _affine(image.header)
+        affine, more = _affine(path.name, image.header, wanted)
     except TmcaError:
         raise
     except Exception as error:
@@ -121,17 +125,39 @@ def _values(name: str, image: nib.analyze.AnalyzeImage, where: tuple[Any, ...]) 
     return values, False, ()
 
 
-def _affine(header: nib.analyze.AnalyzeHeader) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
+def _affine(
+    name: str, header: nib.analyze.AnalyzeHeader, wanted: AffineChoice | None
+) -> tuple[NDArray[np.float64] | None, tuple[str, ...]]:
     """Return the affine that the header states, in its own unit, and notes."""
+    stated = _stated_affines(header)
+    if wanted in ("sform", "qform") and wanted not in stated:
+        there = f"only a {next(iter(stated))}" if stated else "no orientation"
+        raise StudyReadError(f"{name}: the {wanted} was asked for, and the file states {there}.", hint="Leave it out.")
     if not isinstance(header, nib.Nifti1Header):
         return None, ("ANALYZE states no orientation: slices are shown in stored order.",)
-    qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
-    if sform_code <= 0 and qform_code <= 0:
+    if not stated:
         return None, ("The file states no orientation: slices are shown in stored order.",)
-    if sform_code <= 0:
-        return np.asarray(header.get_qform(), dtype=np.float64), ()
-    sform = np.asarray(header.get_sform(), dtype=np.float64)
-    return sform, () if qform_code <= 0 or _agrees(header, sform) else ("qform and sform disagree: the sform is used.",)
+    used = wanted if wanted in stated else next(iter(stated))
+    notes = (f"The {used} is used, as asked.",) * (wanted == used)
+    if len(stated) == 2 and not _agrees(header, np.asarray(header.get_sform(), dtype=np.float64)):
+        if wanted == "ask":
+            message = f"{name}: qform and sform disagree about where the image lies."
+            raise ChoiceError(message, argument="affine", options=AFFINES)
+        other = next(form for form in stated if form != used)
+        notes = (f"qform and sform disagree: the {used} is used, as asked.",)
+        if wanted != used:
+            notes = (
+                f'qform and sform disagree: the {used} is used; affine="{other}" (--affine {other}) takes the other.',
+            )
+    return np.asarray(stated[used](), dtype=np.float64), notes
+
+
+def _stated_affines(header: nib.analyze.AnalyzeHeader) -> dict[str, Callable[[], Any]]:
+    """Return what reads each affine that the header states, the one to prefer first; a qform may be invalid."""
+    if not isinstance(header, nib.Nifti1Header):
+        return {}
+    readers = {"sform": header.get_sform, "qform": header.get_qform}
+    return {form: reader for form, reader in readers.items() if int(header[f"{form}_code"]) > 0}
 
 
 def _agrees(header: nib.Nifti1Header, sform: NDArray[np.float64]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -18,6 +17,7 @@ from tmca_core.errors import GeometryError, StudyWriteError
 from tmca_core.io._files import suffix_of
 from tmca_core.io.nifti import write_nifti
 from tmca_core.io.nrrd_write import write_nrrd
+from tmca_core.names import json_text
 from tmca_core.overlay import draw_overlay, fullest_slice
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def write_json(path: Path | str, mapping: Mapping[str, Any]) -> None:
         If a number is NaN or infinite, or a value has no JSON form; nothing is written.
 
     """
-    text = json.dumps(mapping, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    text = json_text(mapping, indent=2, allow_nan=False, default=_plain)
     with atomic_write(path) as file:
         file.write(f"{text}\n".encode())
 

@@ -74,8 +74,8 @@ def test_what_a_decoder_prints_is_no_pixel(make_decoder, image):
 def test_a_child_killed_between_two_files_is_replaced(make_decoder, image):
     decoder = make_decoder()
     first, _ = decoder.decode("scan.dcm", image, PLUGIN)
-    os.kill(decoder._process.pid, signal.SIGKILL)
-    decoder._process.wait()
+    os.kill(decoder._child._process.pid, signal.SIGKILL)
+    decoder._child._process.wait()
     np.testing.assert_array_equal(decoder.decode("scan.dcm", image, PLUGIN)[0], first)
 
 

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from tmca_core.errors import ChoiceError, GeometryError, StudyReadError
+from tmca_core.errors import ChoiceError, GeometryError, SpacingError, StudyReadError
 from tmca_core.io import FilesRead, read_mask, read_scan, read_scan_steps, write_mask
 
 NUMBER, ROWS, COLUMNS = 5, 6, 8
@@ -183,10 +183,32 @@ def test_slices_in_a_folder_below_are_found(save_series):
     assert read_scan(folder.parent).shape == VOLUME.shape
 
 
-@pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+@pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient"])
 def test_slices_without_a_place_are_refused(save_series, missing):
-    with pytest.raises(StudyReadError, match="expected a slice with position, orientation and pixel spacing"):
+    with pytest.raises(StudyReadError, match="expected a slice with position and orientation, got none"):
         read_scan(save_series(_positions(AXIAL), **{missing: None}))
+
+
+def test_slices_without_a_spacing_ask_for_one(save_series):
+    folder = save_series(_positions(OBLIQUE), OBLIQUE, PixelSpacing=None)
+    with pytest.raises(SpacingError, match=r"series: its slices state no pixel spacing. Give it by hand in mm"):
+        read_scan(folder)
+    given, stated = read_scan(folder, spacing=(2.5, 0.75, 0.5)), read_scan(save_series(_positions(OBLIQUE), OBLIQUE))
+    np.testing.assert_allclose(given.affine_ras, stated.affine_ras)
+    np.testing.assert_array_equal(given.pixels, stated.pixels)
+    assert "Spacing given by hand, 2.5 x 0.75 x 0.5 mm: the file states none." in given.notes
+
+
+def test_of_slices_in_their_places_the_pixel_s_lengths_suffice(save_series):
+    folder = save_series(_positions(AXIAL), PixelSpacing=None)
+    assert read_scan(folder, spacing=(0.75, 0.5)).spacing_mm == pytest.approx((2.5, 0.75, 0.5))
+    with pytest.raises(GeometryError, match=r"of 4 mm was given by hand, and by their positions it is 2.5 mm"):
+        read_scan(folder, spacing=(4, 0.75, 0.5))
+
+
+def test_a_spacing_given_by_hand_overrides_none(save_series):
+    with pytest.raises(StudyReadError, match=r"the file states its own, 2.5 x 0.75 x 0.5 mm"):
+        read_scan(save_series(_positions(AXIAL)), spacing=(2.5, 1, 1))
 
 
 def test_a_damaged_slice_is_not_left_out(save_series):
@@ -316,3 +338,16 @@ def test_a_slice_that_changes_while_the_series_is_read_is_noticed(save_series, h
             path.write_bytes(path.read_bytes().replace(b"-30.0", b"-31.0"))
     with pytest.raises(StudyReadError, match="the file changed while it was read"):
         list(steps)
+
+
+def test_frames_in_their_places_without_a_spacing_ask_for_one(make_dicom, tmp_path):
+    dataset = _enhanced(make_dicom(VOLUME), _positions(AXIAL))
+    for item in [*dataset.PerFrameFunctionalGroupsSequence, *dataset.get("SharedFunctionalGroupsSequence", ())]:
+        if "PixelMeasuresSequence" in item:
+            del item.PixelMeasuresSequence
+    dataset.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    with pytest.raises(SpacingError, match=r"scan.dcm: its 5 frames state no pixel spacing"):
+        read_scan(tmp_path / "scan.dcm")
+    scan = read_scan(tmp_path / "scan.dcm", spacing=(0.75, 0.5))
+    assert scan.spacing_mm == pytest.approx((2.5, 0.75, 0.5))
+    assert "Spacing given by hand, 0.75 x 0.5 mm: the file states none." in scan.notes

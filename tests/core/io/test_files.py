@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tmca_core.errors import StudyReadError
-from tmca_core.io import SCAN_SUFFIXES, read_mask, read_scan
+from tmca_core.io import SCAN_SUFFIXES, read_mask, read_scan, write_json, write_mask
 from tmca_core.io import read as read_module
+from tmca_core.study import Scan
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 
@@ -116,14 +120,60 @@ def test_suffixes_are_listed_with_their_dot():
 def test_a_file_that_is_written_to_while_it_is_read_is_noticed(tmp_path, monkeypatch):
     path = tmp_path / "scan.png"
     Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(path)
-    inner = read_module._read_file
+    inner = read_module.read_picture
 
-    def written_to(*arguments):
-        scan = inner(*arguments)
+    def written_to(*arguments, **options):
+        scan = inner(*arguments, **options)
         with path.open("ab") as file:
             file.write(b"more")
         return scan
 
-    monkeypatch.setattr(read_module, "_read_file", written_to)
+    monkeypatch.setattr(read_module, "read_picture", written_to)
     with pytest.raises(StudyReadError, match=r"scan.png: the file changed while it was read. Wait until it is copied"):
         read_scan(path)
+
+
+ODD_NAMES = {
+    "not UTF-8": b"\xff\xe9.png",
+    "emoji": "\U0001f600.png".encode(),
+    "device": b"con.png",
+    "dot and blank at the end": b"scan.png. ",
+    "255 bytes": b"m" * 251 + b".png",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows has not")
+@pytest.mark.skipif(sys.platform == "darwin", reason="its disks keep UTF-8 alone")
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".nii.gz"])
+def test_odd_names_are_read_and_written_or_the_limit_is_named(tmp_path, name, suffix):
+    name = name.replace(b".png", suffix.encode())[-255:]
+    path = tmp_path / os.fsdecode(name)
+    plain = tmp_path / f"plain{suffix}"
+    values = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    scan = Scan(np.stack([values] * 3) if suffix == ".nii.gz" else values)
+    write_mask(plain, scan.pixels > 20, scan)
+    plain.rename(path)
+    found = read_scan(path)
+    np.testing.assert_array_equal(found.pixels > 0, scan.pixels > 20)
+    if path.name.endswith(suffix):
+        write_mask(path, scan.pixels > 30, scan)
+        np.testing.assert_array_equal(read_mask(path), scan.pixels > 30)
+    write_json(tmp_path / "told.json", {"image": str(path)})
+    assert json.loads((tmp_path / "told.json").read_text(encoding="utf-8"))["image"] == str(path)
+    path.write_bytes(b"no image")
+    with pytest.raises(StudyReadError, match="not an image") as error:
+        read_scan(path)
+    str(error.value).encode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows has not")
+@pytest.mark.skipif(sys.platform == "darwin", reason="its disks keep UTF-8 alone")
+def test_a_name_that_is_no_text_passes_the_command_line(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.png"
+    with open(path, "wb") as file:
+        file.write(b"no image")
+    arguments = [sys.executable, "-m", "tmca_core.cli", "predict", path, "--out", os.fsencode(tmp_path), "--no-report"]
+    done = subprocess.run(arguments, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(rb"error: \xff.png: not an image: expected PNG")

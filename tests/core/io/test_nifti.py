@@ -7,6 +7,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from tmca_core.errors import ChoiceError, GeometryError, StudyReadError
 from tmca_core.io import read_scan
@@ -180,8 +181,32 @@ def test_a_disagreement_of_qform_and_sform_is_told(save_nifti):
     assert read_scan(path).notes == ()
     _header_edit(path, 268, np.float32(25).tobytes())  # qoffset_x
     scan = read_scan(path)
-    assert scan.notes == ("qform and sform disagree: the sform is used.",)
+    told = 'qform and sform disagree: the sform is used; affine="qform" (--affine qform) takes the other.'
+    assert scan.notes == (told,)
     assert scan.affine_ras[0, 3] == 0
+    np.testing.assert_array_equal(read_scan(path, affine="sform").affine_ras, scan.affine_ras)
+
+
+def test_of_qform_and_sform_the_one_asked_for_is_used(save_nifti):
+    path = save_nifti(VOLUME, name="scan.nii")
+    assert read_scan(path, affine="qform").notes == ("The qform is used, as asked.",)
+    _header_edit(path, 268, np.float32(25).tobytes())  # qoffset_x
+    scan = read_scan(path, affine="qform")
+    assert scan.notes == ("qform and sform disagree: the qform is used, as asked.",)
+    assert scan.affine_ras[0, 3] == pytest.approx(25)
+    with pytest.raises(ChoiceError, match=r"disagree about .* lies. Choose one with affine=sform or qform"):
+        read_scan(path, affine="ask")
+
+
+def test_an_affine_that_is_asked_for_and_not_stated_is_refused(save_nifti):
+    with pytest.raises(StudyReadError, match="the qform was asked for, and the file states only a sform"):
+        read_scan(save_nifti(VOLUME, codes=(0, 2)), affine="qform")
+
+
+def test_an_affine_of_a_picture_is_refused(tmp_path):
+    Image.fromarray(VOLUME[..., 0].astype(np.uint8)).save(tmp_path / "scan.png")
+    with pytest.raises(StudyReadError, match="the sform was asked for, and only NIfTI has one; this is PNG"):
+        read_scan(tmp_path / "scan.png", affine="sform")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tmca_core.errors import StudyReadError
+from tmca_core.errors import ConfigError, StudyReadError
 from tmca_core.io import read_scan
+from tmca_core.io.spacing import parse_spacing
 
 GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
@@ -206,3 +207,29 @@ def test_16_bit_colour_is_told_to_lose_depth(tmp_path):
 def test_pixels_are_contiguous_and_can_be_shared_with_torch(tmp_path, suffix):
     flags = read_scan(_saved(tmp_path, Image.fromarray(GREY), f"scan.{suffix}")).pixels.flags
     assert (flags.c_contiguous, flags.writeable) == (True, True)
+
+
+def test_a_spacing_can_be_given_by_hand_and_is_told(tmp_path):
+    path = _saved(tmp_path, Image.fromarray(GREY))
+    scan = read_scan(path, spacing=(0.14, 0.15))
+    assert (scan.spacing_mm, scan.notes) == (
+        (0.14, 0.15),
+        ("Spacing given by hand, 0.14 x 0.15 mm: the file states none.",),
+    )
+    with pytest.raises(StudyReadError, match=r"expected a spacing of 2 lengths, \(y, x\), got 3"):
+        read_scan(path, spacing=(1, 1, 1))
+    with pytest.raises(ValueError, match="two or three positive lengths"):
+        read_scan(path, spacing=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"), [("5,0.7,0.7", (5, 0.7, 0.7)), ("5 0.7 0.7", (5, 0.7, 0.7)), ("1 x 2", (1, 2))]
+)
+def test_a_spacing_is_read_from_text(text, lengths):
+    assert parse_spacing(text) == lengths
+
+
+@pytest.mark.parametrize("text", ["", "1", "a,b", "1,-1", "nan 1", "1 2 3 4"])
+def test_a_text_that_is_no_spacing_is_refused(text):
+    with pytest.raises(ConfigError, match="expected two or three lengths in mm"):
+        parse_spacing(text)
