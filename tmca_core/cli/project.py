@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from tmca_core.cli.options import Device, DeviceOption, ModelOption
 from tmca_core.errors import ConfigError, ProjectError
+from tmca_core.terminal import ProgressLine
 
 app = typer.Typer(
     help="Annotation projects: cases on disk with their reports, masks and provenance.",
@@ -76,6 +78,39 @@ def list_cases(
             typer.echo("\t".join((*cells, record.annotator, f"{record.active_s:.0f} s", dice, record.comment)))
         for sentence in project.unreadable:
             typer.echo(f"warning: {sentence}", err=True)
+
+
+@app.command()
+def segment(
+    folder: Folder,
+    model: ModelOption = "default",
+    device: DeviceOption = Device.AUTO,
+    only_new: Annotated[
+        bool, typer.Option("--only-new", help="Leave the network's masks of before as they are; segment new cases.")
+    ] = False,
+    who: Annotated[str, typer.Option("--who", help="Who asked for it, as it will stand in the records.")] = "",
+) -> None:
+    """Segment the cases of a project by their reports.
+
+    Cases that somebody has open, corrected, approved, flagged or left unsaved work in are left alone.
+    """
+    from tmca_core.project import Project, Status
+
+    with Project.open(folder) as project:
+        records = project.cases(status=Status.NEW if only_new else "")
+        from tmca_core.predictor import Predictor
+        from tmca_core.recipes.segment_cases import CaseLeft, CaseSegmented, segment_cases, summarise
+
+        predictor = Predictor.load(model, device.value)
+        ids, outcomes = [record.id for record in records], []
+        with ProgressLine() as line:
+            for event in segment_cases(project, ids, predictor, who, only_new=only_new):
+                outcomes.append(event.outcome)
+                line.show_count("case", event.done, event.total)
+    typer.echo(summarise(outcomes))
+    has_faults = any(isinstance(outcome, CaseLeft) and outcome.is_fault for outcome in outcomes)
+    if has_faults and not any(isinstance(outcome, CaseSegmented) for outcome in outcomes):
+        raise ProjectError("No case was segmented.", hint="What was wrong stands above.")
 
 
 @app.command("hold-out")

@@ -32,3 +32,18 @@ def test_what_is_asked_for_wrongly_is_said(tmca, tmp_path):
     code, _, err = tmca("project", "list", tmp_path)
     assert code == 1
     assert "expected the folder of a project" in err
+
+
+def test_a_project_is_segmented_from_the_command_line(tmca, chest, model, tmp_path):
+    study = tmp_path / "study"
+    tmca("project", "init", study)
+    tmca("project", "add", study, chest)
+    code, out, err = tmca("project", "segment", study, "--model", model, "--only-new", "--device", "cpu")
+    assert (code, out) == (0, "Segmented 1 case.\n"), err
+    assert "\tsegmented\t" in tmca("project", "list", study)[1]
+    assert tmca("project", "segment", study, "--model", model, "--only-new")[1] == "Segmented 0 cases.\n"
+    chest.unlink()
+    code, out, err = tmca("project", "segment", study, "--model", model)
+    assert code == 1
+    assert "1 could not be read: chest.png:" in out
+    assert "No case was segmented." in err
