@@ -108,6 +108,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous_case", "Save changes and open the case before", "Ctrl+Alt+P", lambda s: s.cases.next_case(-1)),
     Action("save_case", "Save the case", "Ctrl+Alt+S", lambda s: s.save()),
     Action("empty_mask", "Start the case with an empty mask", "", lambda s: s.cases.add_empty_mask()),
+    Action("segment_all", "Segment all new cases of the list", "", lambda s: s.cases.segment_all()),
     Action("outlines", "Outlines of both masks: on or off", "Ctrl+Alt+O", _show_outlines),
     Action("approve", "Approve the case, as second reader", "", lambda s: s.cases.approve()),
 )
@@ -144,6 +145,7 @@ fill_holes, smooth, keep_largest, remove_specks, grow, shrink = map(
 copy_slice, fill_slices, image_only, probability, uncertainty, pin_map, save_labels = map(
     _command, ("copy_slice", "fill_slices", "image_only", "probability", "uncertainty", "pin_map", "save_labels")
 )
-finish_case, next_case, previous_case, save_case, empty_mask, outlines, approve = map(
-    _command, ("finish_case", "next_case", "previous_case", "save_case", "empty_mask", "outlines", "approve")
+finish_case, next_case, previous_case, save_case, empty_mask, segment_all, outlines, approve = map(
+    _command,
+    ("finish_case", "next_case", "previous_case", "save_case", "empty_mask", "segment_all", "outlines", "approve"),
 )

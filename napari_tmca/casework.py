@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from napari_tmca.adding import CaseAdder
 from napari_tmca.autosave import Autosave
+from napari_tmca.batch import Batch
 from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
 from napari_tmca.onscreen import OnScreen, equal
 from napari_tmca.outlines import hide_outlines, is_outline, show_outlines
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_tmca.session import Session
+    from napari_tmca.worker import GuiFuture, InferenceWorker
     from tmca_core.project import OpenCase, Unsaved
+    from tmca_core.recipes.segment_cases import CaseOutcome
     from tmca_core.study import Scan
 
 
@@ -38,7 +41,8 @@ class Casework:
     """The project of a session, and the case that is open in it.
 
     Signals (psygnal), without argument: `project_changed`, `cases_changed` (records, or which there are),
-    `case_changed` (another case is open, or none), `autosaved`; and `adding` with done, total and a sentence.
+    `case_changed` (another case is open, or none), `autosaved`; `adding` with done, total and a sentence; and while
+    cases are segmented, `segmenting` with done and total, and `case_segmented` with the new record of one.
 
     Attributes
     ----------
@@ -57,8 +61,10 @@ class Casework:
     case_changed = Signal()
     autosaved = Signal()
     adding = Signal(int, int, str)
+    segmenting = Signal(int, int)
+    case_segmented = Signal(object)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, worker: InferenceWorker) -> None:
         self._session = session
         self.project: Project | None = None
         self.who = read_settings().annotator or _user()
@@ -73,6 +79,10 @@ class Casework:
         self._autosave.said.connect(self._say)
         self._adder.adding.connect(self.adding.emit)
         self._adder.finished.connect(self._on_added)
+        self._batch = Batch(worker, self._id_on_screen)
+        self._batch.progressed.connect(self.segmenting.emit)
+        self._batch.segmented.connect(self.case_segmented.emit)
+        self._batch.finished.connect(self._on_added)
         viewer = session._require_viewer()
         viewer.mouse_move_callbacks.append(self.note_activity)
         viewer.mouse_drag_callbacks.append(self.note_activity)
@@ -94,6 +104,7 @@ class Casework:
         if self.project is not None and self.project.folder == path:
             self.refresh()
             return self.project
+        self.cancel_segmenting()
         is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
         project = Project.create(path) if is_new else Project.open(path)
         try:
@@ -136,6 +147,41 @@ class Casework:
         self._say(*told)
         self.refresh()
 
+    # --- segmenting many cases ---------------------------------------------------------------------------------------
+
+    def segment_all(self) -> GuiFuture[tuple[CaseOutcome, ...]]:
+        """Segment all new cases of `order` in the background; `segmenting` tells how far it is.
+
+        Asked again while it runs, the same future is returned. It ends with what became of every case. A case that
+        somebody has open or has worked on is left alone, the one on the screen, too.
+
+        Raises
+        ------
+        ProjectError
+            If no project is open.
+
+        """
+        project = self._require_project()
+        return self._batch.start(project.folder, self.new_cases(), self.who, self._session.model, self._session.device)
+
+    def new_cases(self) -> list[str]:
+        """Return the cases of `order` that are new, in that order."""
+        project = self._require_project()
+        new = {record.id for record in project.cases(status=Status.NEW)}
+        return [case_id for case_id in self.order if case_id in new]
+
+    def cancel_segmenting(self) -> None:
+        """Stop segmenting many cases; what was segmented stays."""
+        self._batch.cancel()
+
+    @property
+    def is_segmenting_all(self) -> bool:
+        """Whether many cases are being segmented."""
+        return self._batch.future is not None
+
+    def _id_on_screen(self) -> str | None:
+        return self.case.record.id if self.case is not None else None
+
     # --- going from case to case -------------------------------------------------------------------------------------
 
     def open_case(self, case_id: str) -> CaseRecord:
@@ -150,6 +196,8 @@ class Casework:
         if self.case is not None and self.case.record.id == case_id:
             return self.case.record
         project = self._require_project()
+        if case_id == self._batch.case_id:
+            raise ProjectError(f"Case {case_id} is being segmented at this moment.", hint="Open it again in a moment.")
         self._save_changes()
         case = project.open_case(case_id, self.who)
         try:
@@ -461,6 +509,7 @@ class Casework:
             return
         self._is_closed = True
         self._adder.close()
+        self._batch.close()
         self._autosave.close()
         if self.case is not None:
             self.case.close()

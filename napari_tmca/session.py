@@ -25,7 +25,7 @@ from napari_tmca.saving import save_layer, suggest_path
 from napari_tmca.segmenting import Segmenter
 from napari_tmca.settings import read_settings
 from napari_tmca.windowing import drag_window, presets_of, set_window
-from napari_tmca.worker import GuiFuture, Job
+from napari_tmca.worker import GuiFuture, InferenceWorker, Job
 from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
@@ -110,7 +110,8 @@ class Session:
         self.first_steps = FirstSteps(self)
         self._mask = MaskEditor(viewer)
         self._heatmaps = Heatmaps(viewer, self._ask_words)
-        self._segmenter = Segmenter(viewer, self._heatmaps, self._show)
+        self._worker = InferenceWorker()
+        self._segmenter = Segmenter(viewer, self._worker, self._heatmaps, self._show)
         self._corrector = Corrector(viewer, self._mask, self.canvas)
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
@@ -303,7 +304,7 @@ class Session:
         """Stop the worker and give the open case back; for when the viewer is gone."""
         if self._cases is not None:
             self._cases.close()
-        self._segmenter.close()
+        self._worker.close()
 
     def _scan_of(self, layer: Image) -> Scan:
         """Return the layer's scan, the same object for the same data, so that its features are computed once."""
@@ -609,7 +610,7 @@ class Session:
         if self._cases is None:
             from napari_tmca.casework import Casework
 
-            self._cases = Casework(self)
+            self._cases = Casework(self, self._worker)
         return self._cases
 
     def open_project(self, folder: str | PathLike[str]) -> Project:

@@ -75,11 +75,16 @@ class CasesWidget(QWidget):
         self.status.addItem("all", "")
         for status in Status:
             self.status.addItem(status.value, status.value)
+        self.segment_all = _button("Segment all new", "Segment all new cases of the list by their reports, one by one")
         self.model = CaseTableModel(self)
         self.table = _table(self.model)
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(16)
         self.progress.hide()
+        self.batch = QProgressBar()
+        self.batch.setMaximumHeight(16)
+        self.batch.setAccessibleName("Cases segmented")
+        self.cancel = _button("Cancel", "Stop after the case under way; what was segmented stays")
         self.who = QLineEdit(self.work.who)
         self.who.setToolTip("Your name or code, as it will stand in the records")
         self.who.setAccessibleName("Annotator")
@@ -115,6 +120,7 @@ class CasesWidget(QWidget):
 
     def refresh(self) -> None:
         """Show everything as it is."""
+        self._show_batch()
         self._on_cases()
         self._on_case()
         self._on_messages()
@@ -160,9 +166,10 @@ class CasesWidget(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(_row((self.project, 1), self.open, self.add, self.add_folder))
         layout.addWidget(self.recovery)
-        layout.addLayout(_row((self.filter, 1), self.status))
+        layout.addLayout(_row((self.filter, 1), self.status, self.segment_all))
         layout.addWidget(self.table, stretch=1)
         layout.addWidget(self.progress)
+        layout.addLayout(_row((self.batch, 1), self.cancel))
         layout.addLayout(_row((self.current, 1), QLabel("Annotator"), self.who))
         layout.addLayout(_row(self.previous, self.next, self.empty, self.save, (self.finish, 1)))
         layout.addLayout(_row(QLabel("Quality"), self.quality, (self.comment, 1), self.flag))
@@ -178,6 +185,8 @@ class CasesWidget(QWidget):
         self.filter.textChanged.connect(self._on_cases)
         self.status.activated.connect(self._on_cases)
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_cases)
+        self.segment_all.clicked.connect(self._on_segment_all)
+        self.cancel.clicked.connect(self.work.cancel_segmenting)
         self.table.activated.connect(self._open_row)
         self.table.installEventFilter(self)
         self.who.editingFinished.connect(self._on_who)
@@ -198,6 +207,8 @@ class CasesWidget(QWidget):
             (work.case_changed, self._on_case),
             (work.autosaved, self._on_autosaved),
             (work.adding, self._on_adding),
+            (work.segmenting, self._on_segmenting),
+            (work.case_segmented, self.model.set_case),
             (self.session.messages_changed, self._on_messages),
             (self.session.result_changed, self._enable),
             (self.session.layers_changed, self._enable),
@@ -296,6 +307,8 @@ class CasesWidget(QWidget):
         has_project, case = work.project is not None, work.case
         for button in (self.add, self.add_folder, self.previous, self.next):
             button.setEnabled(has_project)
+        has_new = any(record.status == Status.NEW for record in self.model.records)
+        self.segment_all.setEnabled(has_project and has_new and not work.is_segmenting_all)
         can_save = case is not None and not case.is_read_only
         for part in (self.save, self.flag, self.approve, self.give_back, self.quality, self.comment):
             part.setEnabled(can_save)
@@ -373,6 +386,20 @@ class CasesWidget(QWidget):
         self.progress.setRange(0, max(total, 1))  # a range of 0..0 is an animation
         self.progress.setValue(done)
         self.progress.setFormat(f"Adding {done:,} of {total:,}")
+
+    def _on_segment_all(self) -> None:
+        self._do(self.work.segment_all)
+
+    def _on_segmenting(self, done: int, total: int) -> None:
+        self.batch.setRange(0, max(total, 1))
+        self.batch.setValue(done)
+        self.batch.setFormat(f"Segmenting {min(done + 1, total):,} of {total:,}")
+        self._show_batch()
+        self._enable()
+
+    def _show_batch(self) -> None:
+        for part in (self.batch, self.cancel):
+            part.setVisible(self.work.is_segmenting_all)
 
     def _on_messages(self) -> None:
         self.messages.setText("\n".join(self.session.messages))
