@@ -7,7 +7,7 @@ from time import perf_counter
 import napari
 import numpy as np
 import pytest
-from napari.settings import get_settings
+from napari.settings import get_plugin_settings, get_settings
 from napari.utils.shortcuts import default_shortcuts
 from PIL import Image as Picture
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -16,6 +16,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_tmca.actions import action
 from napari_tmca.commands import show_cases
+from napari_tmca.session import session_of
+from napari_tmca.settings import change_settings
 from napari_tmca.widgets.case_table import CASE, STATUS, THUMBNAIL
 from napari_tmca.widgets.cases import CasesWidget
 from napari_tmca.worker import Cancelled
@@ -326,3 +328,55 @@ def test_a_model_that_is_not_there_ends_the_batch_with_one_sentence(full, sessio
     assert "nowhere" in full.messages.text()
     assert "\n" not in full.messages.text()
     assert full.work.project.counts() == {Status.NEW: 3}
+
+
+def test_the_project_of_the_last_time_is_one_click_away(full, session, qtbot, make_napari_viewer):
+    assert not full.go_on.isVisible()
+    folder = full.work.project.folder
+    session.cases.close()
+    get_plugin_settings().clear()  # as a new process starts
+    other = session_of(make_napari_viewer())
+    panel = CasesWidget(other._viewer())
+    qtbot.addWidget(panel)
+    panel.show()
+    assert panel.go_on.isVisible()
+    assert panel.go_on.text() == "Continue: study"
+    click(qtbot, panel.go_on)
+    assert panel.work.project.folder == folder
+    assert panel.model.rowCount() == 3
+    assert not panel.go_on.isVisible()
+    other.close()
+
+
+def test_a_project_that_is_gone_costs_one_sentence_and_is_not_made_anew(panel, tmp_path, qtbot):
+    change_settings(last_project=str(tmp_path / "gone"))
+    panel.refresh()
+    click(qtbot, panel.go_on)
+    assert panel.messages.text().startswith("The project gone is not where it was")
+    assert panel.work.project is None
+    assert not (tmp_path / "gone").exists()
+
+
+def test_at_the_very_first_start_nothing_is_offered_to_continue(panel):
+    assert not panel.go_on.isVisible()
+    assert panel.open.isVisible()
+
+
+def test_selected_cases_are_exported_for_training_programs(full, session, qtbot, tmp_path, monkeypatch):
+    for case_id in ("00001", "00002"):
+        full.work.open_case(case_id)
+        full.work.add_empty_mask()
+        session.mask_layer.data_setitem((np.arange(9) + 9, np.arange(9) + 9), 1)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path / "out"))
+    nnunet, coco = full.layouts.actions()
+    nnunet.trigger()
+    qtbot.waitUntil(lambda: "Exported" in full.messages.text(), timeout=20_000)
+    assert full.messages.text().splitlines() == [
+        "Exported 2 cases to out.",
+        "Not exported: chest2.png: It has no mask.",
+    ]
+    assert len(list((tmp_path / "out" / "labelsTr").iterdir())) == 2
+    full.table.selectAll()
+    coco.trigger()
+    qtbot.waitUntil(lambda: "expected an empty folder" in full.messages.text(), timeout=20_000)
+    assert not full.progress.isVisible()

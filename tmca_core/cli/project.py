@@ -1,5 +1,6 @@
 """`tmca project ...`: an annotation project on disk, without a window."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -152,6 +153,45 @@ def export_csv(
 
     with Project.open(folder) as project:
         typer.echo(f"{export(project, out):,} cases written to {out}")
+
+
+class Layouts(StrEnum):
+    """Layouts that cases can be written in."""
+
+    NNUNET = "nnunet"
+    COCO = "coco"
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="An empty folder, or one that does not exist yet.")],
+    layout: Annotated[Layouts, typer.Option("--layout", help="What reads the folder.")] = Layouts.NNUNET,
+    status: Annotated[str, typer.Option("--status", help="Only cases of this status, such as approved.")] = "",
+    has_reports: Annotated[
+        bool, typer.Option("--reports", help="Write the reports, too; they may name a patient.")
+    ] = False,
+) -> None:
+    """Write cases with their masks as one folder for training programs.
+
+    The annotator's mask counts before the network's. Cases without a mask are left out.
+    """
+    from tmca_core.project import Project, Status, export_cases
+
+    _check("--status", status, ("", *(known.value for known in Status)))
+    with Project.open(folder) as project, ProgressLine() as line:
+        ids = [record.id for record in project.cases(status=status)]
+        done = export_cases(
+            project,
+            ids,
+            out,
+            layout.value,
+            has_reports=has_reports,
+            on_case=lambda number, total: line.show_count("case", number, total),
+        )
+    for reason in done.skipped:
+        typer.echo(f"left out {reason}", err=True)
+    typer.echo(f"exported {done.num_cases:,} to {out}, labels {', '.join(done.labels)}")
 
 
 @app.command()

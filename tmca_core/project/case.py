@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +35,7 @@ from tmca_core.project.provenance import MaskProvenance, compare_masks
 from tmca_core.project.record import CaseRecord, MaskFile, Status, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -72,6 +72,8 @@ class Draft:
         1..5.
     rejected : tuple of str, optional
         Sentences of whose parts nothing is left.
+    class_names : Mapping of int to str
+        What labels of the masks are called.
 
     """
 
@@ -87,6 +89,7 @@ class Draft:
     comment: str | None = None
     quality: int | None = None
     rejected: tuple[str, ...] | None = None
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
 
 class OpenCase:
@@ -283,6 +286,7 @@ class OpenCase:
             "active_s": active_s,
             "choices": choices.made,
             "network": network or {},
+            "class_names": dict(draft.class_names),
         }
         ai = before.ai if draft.ai is None else self._write_mask("ai", "ai", draft.ai, scan, told)
         corrected, previous, dice_ai = before.corrected, before.previous, before.dice_ai
