@@ -55,6 +55,7 @@ MARKS: dict[str, tuple[str, bool]] = {  # colour, underlined
 }
 LEGEND = (
     "Underlined in orange: finding. Blue: side. Green: zone. Pink: denial or doubt. On amber: looks like identity.\n"
+    "Half ticked: in use, and not told, for what was understood of the others stands in its place.\n"
     "Point at a sentence or a word to see what the network looked at for it."
 )
 
