@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari  # noqa: TC002  (napari reads the annotations of commands)
 
+from napari_tmca.exporting import ask_and_export
 from napari_tmca.notify import report_error
 from napari_tmca.session import session_of
 from tmca_core.errors import TmcaError
@@ -78,6 +79,10 @@ def _ask_and_save(session: Session) -> None:
         session.save_labels(Path(path))
 
 
+def _export(mask_format: str, session: Session) -> None:
+    ask_and_export(session, mask_format)
+
+
 def _show_outlines(session: Session) -> None:
     session.cases.toggle_outlines()
 
@@ -103,11 +108,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("uncertainty", "Layer of the uncertainty: on or off", "", partial(_toggle_values, "uncertainty")),
     Action("pin_map", "Keep the map shown as a layer", "", lambda s: s.pin_map()),
     Action("save_labels", "Save labels to a file", "", _ask_and_save),
+    Action("export_seg", "Export the mask as DICOM segmentation", "", partial(_export, "seg")),
+    Action("export_rtstruct", "Export the mask as RT structure set", "", partial(_export, "rtstruct")),
+    Action("export_sr", "Export the sizes as structured report", "", partial(_export, "sr")),
+    Action("continue_project", "Open the project of the last time", "", lambda s: s.cases.continue_project()),
     Action("finish_case", "Save the case, mark it done, open the next", "Ctrl+Enter", lambda s: s.cases.finish()),
     Action("next_case", "Save changes and open the next case", "Ctrl+Alt+N", lambda s: s.next_case()),
     Action("previous_case", "Save changes and open the case before", "Ctrl+Alt+P", lambda s: s.cases.next_case(-1)),
     Action("save_case", "Save the case", "Ctrl+Alt+S", lambda s: s.save()),
     Action("empty_mask", "Start the case with an empty mask", "", lambda s: s.cases.add_empty_mask()),
+    Action("segment_all", "Segment all new cases of the list", "", lambda s: s.cases.segment_all()),
     Action("outlines", "Outlines of both masks: on or off", "Ctrl+Alt+O", _show_outlines),
     Action("approve", "Approve the case, as second reader", "", lambda s: s.cases.approve()),
 )
@@ -144,6 +154,8 @@ fill_holes, smooth, keep_largest, remove_specks, grow, shrink = map(
 copy_slice, fill_slices, image_only, probability, uncertainty, pin_map, save_labels = map(
     _command, ("copy_slice", "fill_slices", "image_only", "probability", "uncertainty", "pin_map", "save_labels")
 )
-finish_case, next_case, previous_case, save_case, empty_mask, outlines, approve = map(
-    _command, ("finish_case", "next_case", "previous_case", "save_case", "empty_mask", "outlines", "approve")
+export_seg, export_rtstruct, export_sr = map(_command, ("export_seg", "export_rtstruct", "export_sr"))
+continue_project, finish_case, next_case, previous_case, save_case = map(
+    _command, ("continue_project", "finish_case", "next_case", "previous_case", "save_case")
 )
+empty_mask, segment_all, outlines, approve = map(_command, ("empty_mask", "segment_all", "outlines", "approve"))

@@ -6,6 +6,7 @@ when its changes are saved, and everything of it is taken off the screen before 
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,27 @@ import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_tmca.adding import CaseAdder
 from napari_tmca.autosave import Autosave
+from napari_tmca.background import Background
+from napari_tmca.batch import Batch
 from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
 from napari_tmca.onscreen import OnScreen, equal
 from napari_tmca.outlines import hide_outlines, is_outline, show_outlines
-from napari_tmca.settings import read_settings
-from tmca_core.errors import ProjectError, TmcaError
+from napari_tmca.project_work import add_images, export_as
+from napari_tmca.settings import change_settings, read_settings
+from tmca_core.errors import ConfigError, ProjectError, TmcaError
 from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_tmca.session import Session
-    from tmca_core.project import OpenCase, Unsaved
+    from napari_tmca.worker import GuiFuture, InferenceWorker
+    from tmca_core.project import Layout, OpenCase, Unsaved
+    from tmca_core.recipes.segment_cases import CaseOutcome
     from tmca_core.study import Scan
 
 
@@ -38,7 +43,9 @@ class Casework:
     """The project of a session, and the case that is open in it.
 
     Signals (psygnal), without argument: `project_changed`, `cases_changed` (records, or which there are),
-    `case_changed` (another case is open, or none), `autosaved`; and `adding` with done, total and a sentence.
+    `case_changed` (another case is open, or none), `autosaved`; `adding` with done, total and a sentence; and while
+    cases are segmented, `segmenting` with done and total, and `case_segmented` with the new record of one;
+    `exporting` with done and total.
 
     Attributes
     ----------
@@ -57,8 +64,11 @@ class Casework:
     case_changed = Signal()
     autosaved = Signal()
     adding = Signal(int, int, str)
+    segmenting = Signal(int, int)
+    exporting = Signal(int, int)
+    case_segmented = Signal(object)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, worker: InferenceWorker) -> None:
         self._session = session
         self.project: Project | None = None
         self.who = read_settings().annotator or _user()
@@ -68,11 +78,17 @@ class Casework:
         self._is_closed = False
         self._screen = OnScreen(session)
         self._autosave = Autosave(session, self._screen, lambda: self.who)
-        self._adder = CaseAdder()
+        self._adder, self._exporter = Background("tmca-adding"), Background("tmca-exporting")
         self._autosave.written.connect(self.autosaved.emit)
         self._autosave.said.connect(self._say)
-        self._adder.adding.connect(self.adding.emit)
+        self._adder.progressed.connect(self.adding.emit)
         self._adder.finished.connect(self._on_added)
+        self._exporter.progressed.connect(self._on_exporting)
+        self._exporter.finished.connect(self._on_exported)
+        self._batch = Batch(worker, self._id_on_screen)
+        self._batch.progressed.connect(self.segmenting.emit)
+        self._batch.segmented.connect(self.case_segmented.emit)
+        self._batch.finished.connect(self._on_added)
         viewer = session._require_viewer()
         viewer.mouse_move_callbacks.append(self.note_activity)
         viewer.mouse_drag_callbacks.append(self.note_activity)
@@ -94,6 +110,7 @@ class Casework:
         if self.project is not None and self.project.folder == path:
             self.refresh()
             return self.project
+        self.cancel_segmenting()
         is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
         project = Project.create(path) if is_new else Project.open(path)
         try:
@@ -106,9 +123,35 @@ class Casework:
         self.project = project
         self.order = [record.id for record in project.cases()]
         self.unsaved = tuple(project.unsaved())
+        with contextlib.suppress(ConfigError):  # a script without the plugin in its napari has no next time
+            change_settings(last_project=str(path))
         self.project_changed.emit()
         self._say(*project.unreadable)
         return project
+
+    @property
+    def last_project(self) -> Path | None:
+        """The folder of the project that was open last, also in an earlier sitting; it may be gone."""
+        return read_settings().last_project
+
+    def continue_project(self) -> Project:
+        """Open the project that was open last.
+
+        Raises
+        ------
+        ProjectError
+            If there is none, or its folder is not there.
+
+        """
+        path = self.last_project
+        if path is None:
+            raise ProjectError("No project was open before.", hint="Open or make one in the cases panel.")
+        if not path.is_dir():
+            raise ProjectError(
+                f"The project {path.name} is not where it was ({path.parent}).",
+                hint="Connect the disk or share that holds it, or choose it with 'Open project'.",
+            )
+        return self.open_project(path)
 
     def refresh(self) -> None:
         """Take over what other windows have saved."""
@@ -126,15 +169,78 @@ class Casework:
             If no project is open.
 
         """
-        self._adder.add(self._require_project().folder, [Path(path) for path in paths])
+        self._adder.start(add_images(self._require_project().folder, [Path(path) for path in paths]))
 
     def cancel_adding(self) -> None:
         """Stop adding; what was added stays."""
         self._adder.cancel()
 
+    def export_as(self, layout: Layout, out: str | PathLike[str], case_ids: Sequence[str] | None = None) -> None:
+        """Write cases for training programs in the background; `exporting` tells how far it is.
+
+        Parameters
+        ----------
+        layout : {"nnunet", "coco"}
+        out : path
+            An empty folder, or one that does not exist yet.
+        case_ids : sequence of str, optional
+            All of `order` where not given. Those without a mask are left out, and told.
+
+        Raises
+        ------
+        ProjectError, StudyWriteError
+            If no project is open, or the open case cannot be saved.
+
+        """
+        project = self._require_project()
+        self._save_changes()
+        chosen = self.order if case_ids is None else case_ids
+        self._exporter.start(export_as(layout, project.folder, tuple(chosen), Path(out)))
+
+    def _on_exporting(self, done: int, total: int, _: str) -> None:
+        self.exporting.emit(done, total)
+
+    def _on_exported(self, told: tuple[str, ...]) -> None:
+        self._say(*told)
+
     def _on_added(self, told: tuple[str, ...]) -> None:
         self._say(*told)
         self.refresh()
+
+    # --- segmenting many cases ---------------------------------------------------------------------------------------
+
+    def segment_all(self) -> GuiFuture[tuple[CaseOutcome, ...]]:
+        """Segment all new cases of `order` in the background; `segmenting` tells how far it is.
+
+        Asked again while it runs, the same future is returned. It ends with what became of every case. A case that
+        somebody has open or has worked on is left alone, the one on the screen, too.
+
+        Raises
+        ------
+        ProjectError
+            If no project is open.
+
+        """
+        project = self._require_project()
+        return self._batch.start(project.folder, self.new_cases(), self.who, self._session.model, self._session.device)
+
+    def new_cases(self) -> list[str]:
+        """Return the cases of `order` that are new, in that order."""
+        project = self._require_project()
+        new = {record.id for record in project.cases(status=Status.NEW)}
+        return [case_id for case_id in self.order if case_id in new]
+
+    def cancel_segmenting(self) -> None:
+        """Stop segmenting many cases; what was segmented stays."""
+        self._batch.cancel()
+
+    @property
+    def is_segmenting_all(self) -> bool:
+        """Whether many cases are being segmented."""
+        return self._batch.future is not None
+
+    def _id_on_screen(self) -> str | None:
+        return self.case.record.id if self.case is not None else None
 
     # --- going from case to case -------------------------------------------------------------------------------------
 
@@ -150,6 +256,8 @@ class Casework:
         if self.case is not None and self.case.record.id == case_id:
             return self.case.record
         project = self._require_project()
+        if case_id == self._batch.case_id:
+            raise ProjectError(f"Case {case_id} is being segmented at this moment.", hint="Open it again in a moment.")
         self._save_changes()
         case = project.open_case(case_id, self.who)
         try:
@@ -253,6 +361,7 @@ class Casework:
                 quality=quality,
                 comment=comment,
                 rejected=self._screen.rejected(),
+                class_names=self._session.given_names,
             ),
         )
         self._screen.note_saved(mask, known_ai)
@@ -461,6 +570,8 @@ class Casework:
             return
         self._is_closed = True
         self._adder.close()
+        self._exporter.close()
+        self._batch.close()
         self._autosave.close()
         if self.case is not None:
             self.case.close()

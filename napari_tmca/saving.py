@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tmca.class_names import names_in
 from napari_tmca.layers import PROVENANCE_KEY, SCAN_KEY
 from napari_tmca.settings import read_settings
 
@@ -16,18 +18,38 @@ if TYPE_CHECKING:
     from tmca_core.study import Report, Scan
 
 
-def save_layer(path: Path, layer: Labels, report: Report | None, *, is_edited: bool) -> tuple[str, ...]:
-    """Write a mask layer; return what the user should know. Raises as `tmca_core.io.formats.save_mask`."""
-    from tmca_core.io.formats import name_of_target, save_mask
+def save_layer(
+    path: Path, layer: Labels, report: Report | None, *, is_edited: bool, mask_format: str = ""
+) -> tuple[str, ...]:
+    """Write a mask layer; return what the user should know.
 
+    Parameters
+    ----------
+    path, layer
+    report : Report or None
+        Names what the network outlined, where nobody named it.
+    is_edited : bool
+        Whether somebody painted in it.
+    mask_format : str
+        As `tmca_core.io.formats.MaskFormat` calls it; that of the suffix where not given.
+
+    Raises
+    ------
+    GeometryError, StudyWriteError, ValueError
+        As `tmca_core.io.formats.save_mask`.
+
+    """
+    from tmca_core.io.formats import MaskFormat, export_mask, name_of_target, save_mask
+
+    save = partial(export_mask, MaskFormat(mask_format)) if mask_format else save_mask
     return tuple(
-        save_mask(
+        save(
             path,
             np.asarray(layer.data),
             layer.metadata[SCAN_KEY],
             provenance=layer.metadata.get(PROVENANCE_KEY),
             is_edited=is_edited,
-            name=name_of_target(report),
+            names={1: name_of_target(report), **names_in(layer.features)},
         )
     )
 

@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_tmca.layers import present
 from napari_tmca.notify import report_error
-from napari_tmca.worker import Cancelled, GuiFuture, InferenceWorker, Job, WordJob
+from napari_tmca.worker import Cancelled, GuiFuture, Job, WordJob
 from tmca_core.study import Segmentation, WordAttention
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_tmca.heatmaps import Heatmaps
+    from napari_tmca.worker import AnyJob, InferenceWorker
+    from tmca_core.recipes.segment_cases import CaseOutcome
 
 State = Literal["idle", "running"]
 LOADING = "The network is being loaded, once; later answers come at once."
@@ -35,6 +37,7 @@ class Segmenter:
     ----------
     viewer : Viewer
         Held weakly.
+    worker : InferenceWorker
     heatmaps : Heatmaps
         Which the maps of words are for.
     show : callable
@@ -52,6 +55,7 @@ class Segmenter:
     def __init__(
         self,
         viewer: Viewer,
+        worker: InferenceWorker,
         heatmaps: Heatmaps,
         show: Callable[[Job, Segmentation, Image, bool], tuple[str, ...]],
     ) -> None:
@@ -64,7 +68,7 @@ class Segmenter:
         self._data: object = None
         self.is_merging = False
         self._is_stale = False
-        self._worker = InferenceWorker()
+        self._worker = worker
         self._worker.progressed.connect(self._on_progress)
         self._worker.finished.connect(self._on_finished)
         self._worker.failed.connect(self._on_failed)
@@ -96,25 +100,21 @@ class Segmenter:
     def cancel(self) -> None:
         """Give up the segmentation under way; layers stay as they were."""
         if self._job is not None:
-            self._worker.cancel()
+            self._worker.cancel((Job, WordJob))
             self._end(Cancelled("cancelled"), "Cancelled; nothing was changed.")
 
     def give_up_removed(self) -> None:
         """Give up where the image's layer is gone."""
         # Closing a viewer removes its layers first: the network then has nobody left to work for.
         if self._job is not None and present(self._viewer(), self._layer) is None:
-            self._worker.cancel()
+            self._worker.cancel((Job, WordJob))
             self._end(Cancelled("layer removed"), "The image layer was removed; its segmentation was given up.")
 
-    def close(self) -> None:
-        """Stop the worker; may be called from any thread."""
-        self._worker.close()
-
-    def _on_progress(self, job: Job | WordJob, done: int, total: int) -> None:
+    def _on_progress(self, job: AnyJob, done: int, total: int) -> None:
         if job is self._job:
             self.progressed.emit(done, total)
 
-    def _on_failed(self, job: Job | WordJob, error: BaseException) -> None:
+    def _on_failed(self, job: AnyJob, error: BaseException) -> None:
         if isinstance(job, WordJob):
             if self._is_of_result(job):
                 self._heatmaps.give_up(job.sentence, error)
@@ -123,7 +123,7 @@ class Segmenter:
         elif job is self._job:
             self._end(error, "Cancelled; nothing was changed." if isinstance(error, Cancelled) else report_error(error))
 
-    def _on_finished(self, job: Job | WordJob, answer: Segmentation | WordAttention) -> None:
+    def _on_finished(self, job: AnyJob, answer: Segmentation | WordAttention | CaseOutcome) -> None:
         if isinstance(job, WordJob) and isinstance(answer, WordAttention) and self._is_of_result(job):
             self._heatmaps.take_words(answer)
         if job is not self._job or not isinstance(job, Job) or not isinstance(answer, Segmentation):

@@ -15,6 +15,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_tmca.canvas import CanvasTools, index_in
+from napari_tmca.class_names import all_names, name_layer, names_in, read_names, renamed, write_names
 from napari_tmca.correcting import Corrector
 from napari_tmca.editing import TOOLS, MaskEditor
 from napari_tmca.first_steps import FirstSteps
@@ -25,7 +26,7 @@ from napari_tmca.saving import save_layer, suggest_path
 from napari_tmca.segmenting import Segmenter
 from napari_tmca.settings import read_settings
 from napari_tmca.windowing import drag_window, presets_of, set_window
-from napari_tmca.worker import GuiFuture, Job
+from napari_tmca.worker import GuiFuture, InferenceWorker, Job
 from tmca_core.attribution import sentences_at
 from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
@@ -110,7 +111,8 @@ class Session:
         self.first_steps = FirstSteps(self)
         self._mask = MaskEditor(viewer)
         self._heatmaps = Heatmaps(viewer, self._ask_words)
-        self._segmenter = Segmenter(viewer, self._heatmaps, self._show)
+        self._worker = InferenceWorker()
+        self._segmenter = Segmenter(viewer, self._worker, self._heatmaps, self._show)
         self._corrector = Corrector(viewer, self._mask, self.canvas)
         self._scan: Scan | None = None
         self._overrides: dict[str, bool] = {}
@@ -303,7 +305,7 @@ class Session:
         """Stop the worker and give the open case back; for when the viewer is gone."""
         if self._cases is not None:
             self._cases.close()
-        self._segmenter.close()
+        self._worker.close()
 
     def _scan_of(self, layer: Image) -> Scan:
         """Return the layer's scan, the same object for the same data, so that its features are computed once."""
@@ -322,6 +324,7 @@ class Session:
     def _show(self, job: Job, segmentation: Segmentation, layer: Image, merge: bool) -> tuple[str, ...]:
         """Put an answer into layers; return what the user should know."""
         notes = self._mask.show(segmentation, job.scan, layer, merge=merge)
+        self._name_mask()
         self.segmentation = segmentation
         self.threshold = segmentation.threshold
         self._segmenter.answered, self._corrector.scan, self._remarks = job, job.scan, None
@@ -546,6 +549,47 @@ class Session:
         """Sentences that drove a part of the network's mask, and of whose parts nothing is left. Pictures only."""
         return self._mask.rejected()
 
+    @property
+    def given_names(self) -> dict[int, str]:
+        """The names that classes of the mask were given: those of the open project, else of napari's preferences."""
+        project = self._cases.project if self._cases is not None else None
+        return project.class_names if project is not None else read_names()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes of the mask are called, from 1 on."""
+        return all_names(self.given_names)
+
+    def rename_class(self, number: int, name: str) -> None:
+        """Call a class of the mask otherwise; a blank name gives it its own one back.
+
+        Kept with the open project, else in napari's preferences.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such class, another one is called so, or the preferences cannot be kept.
+        ProjectError, StudyWriteError
+            If the project cannot be written to.
+
+        """
+        given = renamed(self.given_names, number, name)
+        project = self._cases.project if self._cases is not None else None
+        if project is not None:
+            project.name_classes(given)
+        else:
+            write_names(given)
+        self._on_names()
+
+    def _on_names(self) -> None:
+        self._name_mask()
+        self.settings_changed.emit()
+
+    def _name_mask(self) -> None:
+        layer, given = self.mask_layer, self.given_names
+        if layer is not None and names_in(layer.features) != given:
+            name_layer(layer, given)
+
     def copy_to_next_slice(self) -> bool:
         """Put the class selected in the slice shown into the next one, and go there; return whether it changed."""
         return self._corrector.copy_to_next_slice()
@@ -580,11 +624,34 @@ class Session:
             If there is no mask, or it cannot be written; a file of before is then unchanged.
 
         """
+        return self._save(path, "")
+
+    def export(self, path: str | PathLike[str], mask_format: str) -> Path:
+        """Write the mask as it now is in a format by its name, whatever the suffix.
+
+        Parameters
+        ----------
+        path : path
+        mask_format : str
+            "seg", "rtstruct" or "sr" of a DICOM scan (all ``.dcm``); "nifti", "nrrd", "png", "tiff".
+
+        Raises
+        ------
+        StudyWriteError, GeometryError
+            As `save_labels`.
+        ValueError
+            If there is no such format.
+
+        """
+        return self._save(path, mask_format)
+
+    def _save(self, path: str | PathLike[str], mask_format: str) -> Path:
         layer = self.mask_layer
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
         report = self.segmentation.report if self.segmentation else None
-        notes = save_layer(Path(path), layer, report, is_edited=bool(self._mask.edited().any()))
+        is_edited = bool(self._mask.edited().any())
+        notes = save_layer(Path(path), layer, report, is_edited=is_edited, mask_format=mask_format)
         self._say(f"Saved {Path(path).name}.", *notes)
         return Path(path)
 
@@ -609,7 +676,8 @@ class Session:
         if self._cases is None:
             from napari_tmca.casework import Casework
 
-            self._cases = Casework(self)
+            self._cases = Casework(self, self._worker)
+            self._cases.project_changed.connect(self._on_names)
         return self._cases
 
     def open_project(self, folder: str | PathLike[str]) -> Project:
@@ -640,6 +708,7 @@ class Session:
         if reference is None:
             raise StudyReadError("There is no image for the mask.", hint="Open a scan first.")
         layer = self._mask.adopt(mask, self._scan_of(reference), reference)
+        self._name_mask()
         self._remarks = None
         self.result_changed.emit()
         return layer

@@ -21,6 +21,8 @@ class Settings:
         The model by name or folder.
     save_folder, project_folder : Path or None
         Where saving and opening a project start; ``None``: beside the scan, and wherever the system starts.
+    last_project : Path or None
+        The project that was open last.
     annotator : str
         "" for the name of the account.
     live : bool
@@ -30,6 +32,8 @@ class Settings:
         Filled, or an outline.
     class_colors : str
         As ``"#e69f00, #56b4e9"``, class after class; where one is missing or unreadable, the class keeps its own.
+    class_names : str
+        As ``"Tumour; Oedema"``, class after class; a blank one keeps its own name. A project has names of its own.
     own_windows : str
         As ``"Liver: 60, 160; Stroke: 40, 40"``: name, level, width (`tmca_core.window.parse_windows`).
     first_steps : bool
@@ -41,11 +45,13 @@ class Settings:
     model: str = "tmca-compact"
     save_folder: Path | None = None
     project_folder: Path | None = None
+    last_project: Path | None = None
     annotator: str = ""
     live: bool = False
     mask_opacity: float = 0.9
     mask_filled: bool = False
     class_colors: str = ""
+    class_names: str = ""
     own_windows: str = ""
     first_steps: bool = True
 
@@ -61,11 +67,13 @@ def read_settings() -> Settings:
         model=str(chosen.model),
         save_folder=Path(chosen.save_folder) if chosen.save_folder else None,
         project_folder=Path(chosen.project_folder) if chosen.project_folder else None,
+        last_project=Path(chosen.last_project) if chosen.last_project else None,
         annotator=str(chosen.annotator).strip(),
         live=bool(chosen.live),
         mask_opacity=float(chosen.mask_opacity),
         mask_filled=bool(chosen.mask_filled),
         class_colors=str(chosen.class_colors),
+        class_names=str(chosen.class_names),
         own_windows=str(chosen.own_windows),
         first_steps=bool(chosen.first_steps),
     )

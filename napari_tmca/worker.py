@@ -15,13 +15,19 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QThread, QTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from qtpy.QtCore import QTimerEvent
 
     from tmca_core.predictor import Predictor, SlicesDone
+    from tmca_core.recipes.segment_cases import CaseOutcome
     from tmca_core.study import Report, Scan, Segmentation, WordAttention
 
-    Steps = Generator[SlicesDone, None, Segmentation] | Generator[SlicesDone, None, WordAttention]
+    Steps = (
+        Generator[SlicesDone, None, Segmentation]
+        | Generator[SlicesDone, None, WordAttention]
+        | Generator[SlicesDone, None, CaseOutcome]
+    )
 
 _Result = TypeVar("_Result")
 
@@ -56,6 +62,20 @@ class WordJob:
     device: str
 
 
+@dataclass(frozen=True, eq=False)
+class CaseJob:
+    """A new case of a project, to read, segment by its report, and store; see `tmca_core.recipes.segment_cases`."""
+
+    folder: Path
+    case_id: str
+    who: str
+    model: str
+    device: str
+
+
+AnyJob = Job | WordJob | CaseJob
+
+
 class GuiFuture(Future[_Result]):
     """A future that keeps the window alive while the GUI thread waits for it."""
 
@@ -76,7 +96,7 @@ class GuiFuture(Future[_Result]):
 class InferenceWorker(QObject):
     """Runs jobs one after another off the GUI thread; its signals (psygnal) are emitted in the GUI thread.
 
-    A `Job` is answered with a `Segmentation`, a `WordJob` with a `WordAttention`.
+    A `Job` is answered with a `Segmentation`, a `WordJob` with a `WordAttention`, a `CaseJob` with a `CaseOutcome`.
 
     The network is loaded with the first job unless it was made ready before (`prepare`), and again only when model or
     device change; a scan's features stay until another scan comes.
@@ -92,7 +112,7 @@ class InferenceWorker(QObject):
     def __init__(self) -> None:
         super().__init__()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tmca-inference")
-        self._cancels: set[threading.Event] = set()
+        self._cancels: dict[AnyJob, threading.Event] = {}
         self._predictor: Predictor | None = None
         self._loaded: tuple[str, str] | None = None
         self._scan: Scan | None = None
@@ -103,12 +123,11 @@ class InferenceWorker(QObject):
         app = QCoreApplication.instance()
         if app is not None:
             # Python waits for this thread before it exits: the last window is gone, nobody should wait for an answer.
-            app.aboutToQuit.connect(self.cancel)
+            app.aboutToQuit.connect(self._on_quit)
 
-    def submit(self, job: Job | WordJob) -> None:
+    def submit(self, job: AnyJob) -> None:
         """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""
-        cancel = threading.Event()
-        self._cancels.add(cancel)
+        cancel = self._cancels[job] = threading.Event()
         self._num_jobs += 1
         if self._timer is None:
             self._timer = self.startTimer(NEWS_INTERVAL_MS)
@@ -123,10 +142,14 @@ class InferenceWorker(QObject):
         """Return whether that network is loaded."""
         return self._loaded == (model, device)
 
-    def cancel(self) -> None:
-        """Stop the job under way after the batch of slices that it is at, and those behind it before they begin."""
-        for cancel in tuple(self._cancels):
-            cancel.set()
+    def cancel(self, kinds: tuple[type[AnyJob], ...] = (Job, WordJob, CaseJob)) -> None:
+        """Stop the job under way after the batch of slices that it is at, and those behind it before they begin.
+
+        Only jobs of these kinds are stopped.
+        """
+        for job, cancel in tuple(self._cancels.items()):
+            if isinstance(job, kinds):
+                cancel.set()
 
     def close(self) -> None:
         """Cancel, and take no more jobs; may be called from any thread."""
@@ -146,41 +169,29 @@ class InferenceWorker(QObject):
             self.killTimer(self._timer)
             self._timer = None
 
-    def _run(self, job: Job | WordJob, cancel: threading.Event) -> None:
+    def _on_quit(self) -> None:
+        self.cancel()
+
+    def _run(self, job: AnyJob, cancel: threading.Event) -> None:
         try:
             result = self._answer(job, cancel)
         except BaseException as error:  # noqa: BLE001  (handed to the GUI thread whole)
-            self._news.put(partial(self._end, self.failed.emit, job, error, cancel))
+            self._news.put(partial(self._end, self.failed.emit, job, error))
         else:
-            self._news.put(partial(self._end, self.finished.emit, job, result, cancel))
+            self._news.put(partial(self._end, self.finished.emit, job, result))
 
-    def _end(
-        self,
-        tell: Callable[[Job | WordJob, object], None],
-        job: Job | WordJob,
-        outcome: object,
-        cancel: threading.Event,
-    ) -> None:
+    def _end(self, tell: Callable[[AnyJob, object], None], job: AnyJob, outcome: object) -> None:
         self._num_jobs -= 1
-        self._cancels.discard(cancel)
+        self._cancels.pop(job, None)
         tell(job, outcome)
 
-    def _answer(self, job: Job | WordJob, cancel: threading.Event) -> Segmentation | WordAttention:
+    def _answer(self, job: AnyJob, cancel: threading.Event) -> Segmentation | WordAttention | CaseOutcome:
         if cancel.is_set():
             raise Cancelled
         predictor = self._predictor_for(job.model, job.device)
         if cancel.is_set():
             raise Cancelled
-        if self._scan is not job.scan:
-            predictor.set_scan(job.scan)
-            self._scan = job.scan
-        steps: Steps
-        if isinstance(job, WordJob):
-            steps = predictor.word_attention_steps(job.report, job.sentence)
-        elif job.slices is None:
-            steps = predictor.predict_steps(job.report, job.threshold)
-        else:
-            steps = predictor.predict_steps(job.report, job.threshold, slices=job.slices)
+        steps = self._steps(predictor, job)
         while True:
             try:
                 step = next(steps)
@@ -190,6 +201,21 @@ class InferenceWorker(QObject):
             if cancel.is_set():
                 steps.close()
                 raise Cancelled
+
+    def _steps(self, predictor: Predictor, job: AnyJob) -> Steps:
+        if isinstance(job, CaseJob):
+            from tmca_core.recipes.segment_cases import segment_case
+
+            self._scan = None  # the predictor looks at the case's from now on
+            return segment_case(job.folder, job.case_id, predictor, job.who)
+        if self._scan is not job.scan:
+            predictor.set_scan(job.scan)
+            self._scan = job.scan
+        if isinstance(job, WordJob):
+            return predictor.word_attention_steps(job.report, job.sentence)
+        if job.slices is None:
+            return predictor.predict_steps(job.report, job.threshold)
+        return predictor.predict_steps(job.report, job.threshold, slices=job.slices)
 
     def _prepare(self, model: str, device: str) -> None:
         with suppress(Exception):

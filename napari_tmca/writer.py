@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_tmca.class_names import names_in
 from napari_tmca.layers import PROVENANCE_KEY, scan_of_metadata
 from tmca_core.io import write_map
 from tmca_core.io.formats import save_mask
@@ -20,7 +21,8 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     labels = np.asarray(data)
     scan = scan_of_metadata(attributes, labels.shape)
     provenance = attributes.get("metadata", {}).get(PROVENANCE_KEY)
-    save_mask(Path(path), labels, scan, provenance=provenance, is_edited=True)
+    names = names_in(attributes.get("features"))
+    save_mask(Path(path), labels, scan, provenance=provenance, is_edited=True, names=names)
     return [path]
 
 

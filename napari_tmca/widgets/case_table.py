@@ -51,6 +51,13 @@ class CaseTableModel(QAbstractTableModel):
         self._rows = {record.id: row for row, record in enumerate(self.records)}
         self.endResetModel()
 
+    def set_case(self, record: CaseRecord) -> None:
+        """Show a case as it is now, in the row where it stands."""
+        row = self.row_of(record.id)
+        if row is not None:
+            self.records[row] = record
+            self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
+
     def row_of(self, case_id: str) -> int | None:
         """Return where a case stands, ``None`` where it is not shown."""
         return self._rows.get(case_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QMenu,
     QProgressBar,
     QPushButton,
     QSpinBox,
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
+    from tmca_core.project import Layout
+
+LAYOUTS: dict[Layout, str] = {"nnunet": "Dataset of nnU-Net\u2026", "coco": "COCO, pictures only\u2026"}
+_NAME_WIDTH = 300  # pixels, of a project's name on a button
 HINT = "Drop images, folders or a CSV table (image, report, mask) here."
 
 
@@ -63,6 +69,7 @@ class CasesWidget(QWidget):
         register_shortcuts()
         self.project = _label("")
         self.open = _button("Open project\u2026", "Open a project, or make one in an empty folder")
+        self.go_on = _button("Continue", "Open the project of the last time")
         self.add = _button("Add\u2026", "Add images or CSV tables; folders can be dropped on this panel")
         self.add_folder = _button("Add folder\u2026", "Add all images of a folder and of those below it")
         self.recovery = _Offer()
@@ -75,11 +82,21 @@ class CasesWidget(QWidget):
         self.status.addItem("all", "")
         for status in Status:
             self.status.addItem(status.value, status.value)
+        self.export = _button("Export\u2026", "Write the selected cases, or all of the list, for training programs")
+        self.layouts = QMenu(self.export)
+        for layout, title in LAYOUTS.items():
+            self.layouts.addAction(title).triggered.connect(partial(self._on_export, layout))
+        self.export.setMenu(self.layouts)
+        self.segment_all = _button("Segment all new", "Segment all new cases of the list by their reports, one by one")
         self.model = CaseTableModel(self)
         self.table = _table(self.model)
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(16)
         self.progress.hide()
+        self.batch = QProgressBar()
+        self.batch.setMaximumHeight(16)
+        self.batch.setAccessibleName("Cases segmented")
+        self.cancel = _button("Cancel", "Stop after the case under way; what was segmented stays")
         self.who = QLineEdit(self.work.who)
         self.who.setToolTip("Your name or code, as it will stand in the records")
         self.who.setAccessibleName("Annotator")
@@ -115,6 +132,7 @@ class CasesWidget(QWidget):
 
     def refresh(self) -> None:
         """Show everything as it is."""
+        self._show_batch()
         self._on_cases()
         self._on_case()
         self._on_messages()
@@ -159,10 +177,14 @@ class CasesWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(_row((self.project, 1), self.open, self.add, self.add_folder))
+        layout.addWidget(self.go_on)
         layout.addWidget(self.recovery)
         layout.addLayout(_row((self.filter, 1), self.status))
         layout.addWidget(self.table, stretch=1)
         layout.addWidget(self.progress)
+        many = _row(self.segment_all, (self.batch, 1), self.cancel, self.export)
+        many.insertStretch(2)  # in the place of the bar while it is hidden
+        layout.addLayout(many)
         layout.addLayout(_row((self.current, 1), QLabel("Annotator"), self.who))
         layout.addLayout(_row(self.previous, self.next, self.empty, self.save, (self.finish, 1)))
         layout.addLayout(_row(QLabel("Quality"), self.quality, (self.comment, 1), self.flag))
@@ -173,11 +195,14 @@ class CasesWidget(QWidget):
     def _connect(self) -> None:
         work = self.work
         self.open.clicked.connect(self._on_open)
+        self.go_on.clicked.connect(self._on_continue)
         self.add.clicked.connect(self._on_add)
         self.add_folder.clicked.connect(self._on_add_folder)
         self.filter.textChanged.connect(self._on_cases)
         self.status.activated.connect(self._on_cases)
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_cases)
+        self.segment_all.clicked.connect(self._on_segment_all)
+        self.cancel.clicked.connect(self.work.cancel_segmenting)
         self.table.activated.connect(self._open_row)
         self.table.installEventFilter(self)
         self.who.editingFinished.connect(self._on_who)
@@ -198,6 +223,9 @@ class CasesWidget(QWidget):
             (work.case_changed, self._on_case),
             (work.autosaved, self._on_autosaved),
             (work.adding, self._on_adding),
+            (work.exporting, self._on_exporting),
+            (work.segmenting, self._on_segmenting),
+            (work.case_segmented, self.model.set_case),
             (self.session.messages_changed, self._on_messages),
             (self.session.result_changed, self._enable),
             (self.session.layers_changed, self._enable),
@@ -222,6 +250,18 @@ class CasesWidget(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Open a project, or make one in an empty folder", start)
         if folder:
             self._do(self.work.open_project, folder)
+
+    def _on_continue(self) -> None:
+        self._do(self.work.continue_project)
+
+    def _show_continue(self) -> None:
+        """Offer the project of the last time where none is open."""
+        last = self.work.last_project
+        self.go_on.setVisible(self.work.project is None and last is not None)
+        if last is not None:
+            name = self.go_on.fontMetrics().elidedText(last.name, Qt.TextElideMode.ElideMiddle, _NAME_WIDTH)
+            self.go_on.setText(f"Continue: {name.replace('&', '&&')}")
+            self.go_on.setToolTip(f"Open the project of the last time, {last}".replace("<", "\u2039"))
 
     def _on_add(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add images or tables")
@@ -253,6 +293,7 @@ class CasesWidget(QWidget):
             counts = ", ".join(f"{count:,} {status.value}" for status, count in project.counts().items())
             self.project.setText(f"{project.name}: {counts or HINT}")
         self._choose_row()
+        self._show_continue()
         self._show_offer()
         self._show_case()
 
@@ -294,8 +335,10 @@ class CasesWidget(QWidget):
     def _enable(self) -> None:
         work = self.work
         has_project, case = work.project is not None, work.case
-        for button in (self.add, self.add_folder, self.previous, self.next):
+        for button in (self.add, self.add_folder, self.export, self.previous, self.next):
             button.setEnabled(has_project)
+        has_new = any(record.status == Status.NEW for record in self.model.records)
+        self.segment_all.setEnabled(has_project and has_new and not work.is_segmenting_all)
         can_save = case is not None and not case.is_read_only
         for part in (self.save, self.flag, self.approve, self.give_back, self.quality, self.comment):
             part.setEnabled(can_save)
@@ -369,10 +412,37 @@ class CasesWidget(QWidget):
             self.saved.setText(f"Changes are in the autosave since {datetime.fromtimestamp(at):%H:%M:%S}.")
 
     def _on_adding(self, done: int, total: int, name: str) -> None:
-        self.progress.setVisible(done < total or bool(name))
+        self._show_progress("Adding", done, total, is_over=done >= total and not name)
+
+    def _on_exporting(self, done: int, total: int) -> None:
+        self._show_progress("Exporting", done, total, is_over=done >= total)
+
+    def _show_progress(self, what: str, done: int, total: int, *, is_over: bool) -> None:
+        self.progress.setVisible(not is_over)
         self.progress.setRange(0, max(total, 1))  # a range of 0..0 is an animation
         self.progress.setValue(done)
-        self.progress.setFormat(f"Adding {done:,} of {total:,}")
+        self.progress.setFormat(f"{what} {done:,} of {total:,}")
+
+    def _on_export(self, layout: Layout, *_: object) -> None:
+        rows = [index.row() for index in self.table.selectionModel().selectedRows()]
+        chosen = [self.model.records[row].id for row in sorted(rows)] if len(rows) > 1 else None
+        out = QFileDialog.getExistingDirectory(self, "Export into an empty folder")
+        if out:
+            self._do(self.work.export_as, layout, out, chosen)
+
+    def _on_segment_all(self) -> None:
+        self._do(self.work.segment_all)
+
+    def _on_segmenting(self, done: int, total: int) -> None:
+        self.batch.setRange(0, max(total, 1))
+        self.batch.setValue(done)
+        self.batch.setFormat(f"Segmenting {min(done + 1, total):,} of {total:,}")
+        self._show_batch()
+        self._enable()
+
+    def _show_batch(self) -> None:
+        for part in (self.batch, self.cancel):
+            part.setVisible(self.work.is_segmenting_all)
 
     def _on_messages(self) -> None:
         self.messages.setText("\n".join(self.session.messages))
@@ -405,7 +475,7 @@ def _table(model: CaseTableModel) -> QTableView:
     table.setModel(model)
     table.setAccessibleName("Cases")
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
     table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)

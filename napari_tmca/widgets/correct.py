@@ -59,7 +59,7 @@ class CorrectWidget(QWidget):
         self.redo.setToolTip("Do it again (Ctrl+Shift+Z with the mask selected)")
         self.tools = {name: QPushButton(name.capitalize()) for name in TOOLS}
         self.classes = QComboBox()
-        for number, (name, color) in enumerate(class_colors().items(), 1):
+        for number, (name, color) in enumerate(zip(session.class_names, class_colors().values(), strict=True), 1):
             self.classes.addItem(swatch(color), name, number)
         self.classes.setToolTip("What brush and tools draw. The network knows the target alone.")
         self.sentence = QComboBox()
@@ -93,10 +93,12 @@ class CorrectWidget(QWidget):
             self.classes.blockSignals(False)
         self._fill_sentences()
 
-    def show_colors(self) -> None:
-        """Show the classes in the colours that they have now."""
-        for index, color in enumerate(class_colors().values()):
+    def show_classes(self) -> None:
+        """Show the classes with the colours and names that they have now."""
+        names = self._session.class_names
+        for index, (name, color) in enumerate(zip(names, class_colors().values(), strict=True)):
             self.classes.setItemIcon(index, swatch(color))
+            self.classes.setItemText(index, name)
 
     def _fill_sentences(self) -> None:
         segmentation = self._session.segmentation

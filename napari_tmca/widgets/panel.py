@@ -245,7 +245,8 @@ class TmcaWidget(QWidget):
 
     def _on_settings(self) -> None:
         self.view.show_windows()
-        self.correct.show_colors()
+        self.correct.show_classes()
+        self.preferences.refresh()
 
     def _on_report(self) -> None:
         self.report.setValue(self.session.report)

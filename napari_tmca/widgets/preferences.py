@@ -12,7 +12,8 @@ from qtpy.QtWidgets import (
     QColorDialog,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
+    QGridLayout,
+    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QWidget,
@@ -20,10 +21,11 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleSlider
 
 from napari_tmca.appearance import class_colors, dress
+from napari_tmca.class_names import MAX_CHARACTERS, clean_name
 from napari_tmca.notify import report_error
 from napari_tmca.settings import change_settings, read_settings
 from napari_tmca.widgets.style import plain_label, say, swatch
-from tmca_core.errors import ConfigError
+from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.window import parse_windows
 
 if TYPE_CHECKING:
@@ -59,7 +61,13 @@ class PreferencesWidget(QWidget):
         for name, button in self.colors.items():
             button.setToolTip(f"Colour of {name}")
             button.setAccessibleName(f"Colour of {name}")
-        self.reset = QPushButton("Reset")
+        self.names = {number: QLineEdit() for number in range(1, len(self.colors) + 1)}
+        for (number, field), own in zip(self.names.items(), self.colors, strict=True):
+            field.setPlaceholderText(own)
+            field.setMaxLength(MAX_CHARACTERS)
+            field.setAccessibleName(f"Name of class {number}")
+            field.setToolTip(f"Name of class {number}, also in the files that are saved; blank: {own}")
+        self.reset = QPushButton("Reset colours")
         self.reset.setToolTip("The colours of before, told apart with any colour vision")
         self.windows = QPlainTextEdit()
         self.windows.setPlaceholderText("Liver: 60, 160\nStroke: 40, 40")
@@ -87,6 +95,10 @@ class PreferencesWidget(QWidget):
             widget.blockSignals(False)
         for name, color in class_colors().items():
             self.colors[name].setIcon(swatch(color))
+        given = self._session.given_names
+        for number, field in self.names.items():
+            if not field.hasFocus():
+                field.setText(given.get(number, ""))
         if not self.windows.hasFocus():  # never under the hands of somebody who types
             self.windows.blockSignals(True)
             self.windows.setPlainText("\n".join(part.strip() for part in settings.own_windows.split(";")))
@@ -98,24 +110,32 @@ class PreferencesWidget(QWidget):
         form.setContentsMargins(4, 6, 4, 4)
         form.setVerticalSpacing(4)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        colors = QHBoxLayout()
-        colors.setSpacing(2)
-        for button in self.colors.values():
-            colors.addWidget(button)
-        colors.addWidget(self.reset)
+        classes = QGridLayout()
+        classes.setSpacing(2)
+        for i, (button, name) in enumerate(zip(self.colors.values(), self.names.values(), strict=True)):
+            classes.addWidget(button, i // 2, 2 * (i % 2))
+            classes.addWidget(name, i // 2, 2 * (i % 2) + 1)
+        classes.addWidget(self.reset, len(self.colors) // 2, 2, 1, 2)
         form.addRow("Masks", self.filled)
         form.addRow("Opacity", self.opacity)
-        form.addRow("Classes", colors)
+        form.addRow("Classes", classes)
         form.addRow("Windows", self.windows)
         form.addRow("", self.unread)
         form.addRow(self.first_steps)
-        form.addRow(plain_label("Kept in napari's preferences, where device, model, folders and annotator are, too."))
+        form.addRow(
+            plain_label(
+                "Kept in napari's preferences, where device, model, folders and annotator are, too; the names of the "
+                "classes with the project, where one is open."
+            )
+        )
 
     def _connect(self) -> None:
         self.filled.activated.connect(self._on_filled)
         self.opacity.valueChanged.connect(self._on_opacity)
         for name, button in self.colors.items():
             button.clicked.connect(partial(self._on_color, name))
+        for number, field in self.names.items():
+            field.editingFinished.connect(partial(self._on_name, number))
         self.reset.clicked.connect(self._on_reset)
         self.windows.textChanged.connect(self._on_windows)
         self.first_steps.toggled.connect(self._on_first_steps)
@@ -141,6 +161,16 @@ class PreferencesWidget(QWidget):
 
     def _on_color_chosen(self, name: str, color: QColor) -> None:
         self.set_color(name, color.name())
+
+    def _on_name(self, number: int) -> None:
+        field, given = self.names[number], self._session.given_names
+        if clean_name(field.text()) == given.get(number, ""):
+            return
+        try:
+            self._session.rename_class(number, field.text())
+        except TmcaError as error:
+            field.setText(given.get(number, ""))
+            self._session._say(report_error(error))
 
     def _on_reset(self) -> None:
         self._change(class_colors="")

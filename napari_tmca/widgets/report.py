@@ -26,11 +26,12 @@ from qtpy.QtWidgets import (
 from napari_tmca.notify import report_error
 from napari_tmca.widgets.style import AMBER, AMBER_STYLE, plain_label
 from tmca_core.errors import TmcaError
-from tmca_core.report import find_identity, marks_in, read_report, remove_identity, told_sentences, words_in
+from tmca_core.report import find_identity, marks_in, read_report, remove_identity, tellings, told_sentences, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tmca_core.report import Telling
     from tmca_core.study import Report, Sentence
 
 PLACEHOLDER = (
@@ -54,6 +55,7 @@ MARKS: dict[str, tuple[str, bool]] = {  # colour, underlined
 }
 LEGEND = (
     "Underlined in orange: finding. Blue: side. Green: zone. Pink: denial or doubt. On amber: looks like identity.\n"
+    "Half ticked: in use, and not told, for what was understood of the others stands in its place.\n"
     "Point at a sentence or a word to see what the network looked at for it."
 )
 
@@ -127,9 +129,8 @@ class ReportWidget(QWidget):
             self._edit.blockSignals(False)
         self._list.blockSignals(True)
         self._list.clear()
-        used = set(report.used)
-        for index, sentence in enumerate(report.sentences):
-            self._list.addItem(self._item(index, sentence, index in used))
+        for index, (sentence, telling) in enumerate(zip(report.sentences, tellings(report), strict=True)):
+            self._list.addItem(self._item(index, sentence, telling))
         self._list.blockSignals(False)
         self._list.setVisible(bool(report.sentences))
         self._fit_list()
@@ -211,17 +212,18 @@ class ReportWidget(QWidget):
         rows = sum(self._list.sizeHintForRow(row) for row in range(self._list.count()))
         self._list.setFixedHeight(min(rows + 2 * self._list.frameWidth() + 4, LIST_HEIGHT))
 
-    def _item(self, index: int, sentence: Sentence, is_used: bool) -> QListWidgetItem:
+    def _item(self, index: int, sentence: Sentence, telling: Telling) -> QListWidgetItem:
         item = QListWidgetItem(f"{index + 1}  {' '.join(sentence.text.split())}")
         item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if is_used else Qt.CheckState.Unchecked)
+        item.setCheckState(_CHECKS.get(telling, Qt.CheckState.Checked))
         font = item.font()
         font.setStrikeOut(sentence.is_negated)
         font.setItalic(not sentence.is_about_picture)
         item.setFont(font)
         item.setData(_DOUBT, is_uncertain(sentence))
-        item.setData(_UNUSED, not is_used)
-        item.setToolTip(understood(sentence, is_used))
+        item.setData(_UNTOLD, telling in _CHECKS)
+        item.setData(_USED, telling != "unused")
+        item.setToolTip(understood(sentence, telling))
         return item
 
     def _mark_text(self, report: Report) -> None:
@@ -282,7 +284,8 @@ class ReportWidget(QWidget):
             self.paused.emit()
 
     def _on_item(self, item: QListWidgetItem) -> None:
-        self.sentenceToggled.emit(self._list.row(item), item.checkState() == Qt.CheckState.Checked)
+        # Not by the state of its box: a click on a box that is half ticked ticks it.
+        self.sentenceToggled.emit(self._list.row(item), not item.data(_USED))
         if self.live.isChecked():
             self._pause.start()
 
@@ -310,7 +313,14 @@ class ReportWidget(QWidget):
 
 
 _REJECTED = "  (taken out)"
-_DOUBT, _UNUSED = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+_DOUBT, _UNTOLD, _USED = (Qt.ItemDataRole.UserRole + i for i in range(3))
+_CHECKS = {"unused": Qt.CheckState.Unchecked, "left out": Qt.CheckState.PartiallyChecked}
+_TELLINGS = {
+    "whole": "given to the network",
+    "stated": "given to the network in the statement of what was understood",
+    "left out": "in use, and not told: the statement of what was understood stands in its place",
+    "unused": "not given to the network",
+}
 # Of the theme's own text colour, whatever the theme: readable, and plainly less than the rest.
 _PALE = 0.6
 
@@ -321,7 +331,7 @@ class _SentenceDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: Any, index: Any) -> None:
         """Draw the row, paler where the network is not given it, then the line."""
         painter.save()
-        if index.data(_UNUSED):
+        if index.data(_UNTOLD):
             painter.setOpacity(_PALE)
         super().paint(painter, option, index)
         painter.restore()
@@ -339,9 +349,9 @@ def is_uncertain(sentence: Sentence) -> bool:
     return "uncertain" in certainties and "affirmed" not in certainties
 
 
-def understood(sentence: Sentence, is_used: bool) -> str:
+def understood(sentence: Sentence, telling: Telling) -> str:
     """Return what was understood of a sentence, for a tooltip."""
-    parts = ["given to the network" if is_used else "not given to the network"]
+    parts = [_TELLINGS[telling]]
     if sentence.is_negated:
         parts.append("denies its findings, or says that all is normal")
     if is_uncertain(sentence):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -20,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
+from napari_tmca.exporting import EXPORTS, ask_and_export
 from napari_tmca.notify import report_error
 from napari_tmca.widgets.style import plain_label, say
 from tmca_core.errors import TmcaError
@@ -81,6 +84,13 @@ class ResultWidget(QWidget):
         self.pin.setToolTip("Keep this map as a layer of its own")
         self.save = QPushButton("Save labels\u2026")
         self.save.setToolTip("Write the mask, with your edits, on the scan's own grid")
+        self.export = QPushButton("Export\u2026")
+        self.export.setToolTip("Write the mask in a format of your choice, such as an RT structure set")
+        self.exports = QMenu(self.export)
+        for mask_format, (title, _) in EXPORTS.items():
+            choice = self.exports.addAction(f"{title}\u2026")
+            choice.triggered.connect(partial(self._on_export, mask_format))
+        self.export.setMenu(self.exports)
         self._lay_out()
         self._connect()
         self.refresh()
@@ -89,15 +99,17 @@ class ResultWidget(QWidget):
         """Show the session as it is; emits nothing."""
         session = self._session
         segmentation = session.segmentation
-        self.setEnabled(segmentation is not None)
-        self.save.setEnabled(session.mask_layer is not None)
+        # A mask that a project or a file brought can be saved, too.
+        self.setEnabled(segmentation is not None or session.mask_layer is not None)
+        for button in (self.save, self.export):
+            button.setEnabled(session.mask_layer is not None)
         self.show_mask()
         self._quietly(self.threshold, session.threshold)
         self._fill_sentences()
         self.level.blockSignals(True)
         self.level.setCurrentIndex([level for _, level in LEVELS].index(session.level))
         self.level.blockSignals(False)
-        self.threshold.setEnabled(session.mask_layer is not None)
+        self.threshold.setEnabled(segmentation is not None and session.mask_layer is not None)
         for chooser in (self.sentence, self.level, self.pin):
             chooser.setEnabled(session.heatmap_layer is not None)
 
@@ -159,7 +171,10 @@ class ResultWidget(QWidget):
         layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(3)
         layout.addLayout(form)
-        layout.addWidget(self.save)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.save, stretch=1)
+        buttons.addWidget(self.export)
+        layout.addLayout(buttons)
         layout.addStretch()
 
     def _connect(self) -> None:
@@ -202,6 +217,9 @@ class ResultWidget(QWidget):
 
     def _on_pin(self) -> None:
         self._session.pin_map()
+
+    def _on_export(self, mask_format: str, *_: object) -> None:
+        ask_and_export(self._session, mask_format, self)
 
     def _on_save(self) -> None:
         filters = "Mask (*.png *.tif *.nii.gz *.nii)"

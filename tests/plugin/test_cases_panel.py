@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from time import perf_counter
 
 import napari
 import numpy as np
 import pytest
-from napari.settings import get_settings
+from napari.settings import get_plugin_settings, get_settings
 from napari.utils.shortcuts import default_shortcuts
 from PIL import Image as Picture
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -15,8 +16,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_tmca.actions import action
 from napari_tmca.commands import show_cases
+from napari_tmca.session import session_of
+from napari_tmca.settings import change_settings
 from napari_tmca.widgets.case_table import CASE, STATUS, THUMBNAIL
 from napari_tmca.widgets.cases import CasesWidget
+from napari_tmca.worker import Cancelled
+from tmca_core.errors import ProjectError
 from tmca_core.phantom import make_phantom
 from tmca_core.project import Draft, Project, Status
 
@@ -218,3 +223,160 @@ def test_from_three_phantoms_to_a_study(full, session, qtbot):
         assert np.array_equal(session.mask_layer.data, mask)
         assert session.report.text == text
         assert not full.work.has_changes
+
+
+def choose_status(panel, status):
+    panel.status.setCurrentIndex(panel.status.findData(status))
+    panel.status.activated.emit(panel.status.currentIndex())
+
+
+def test_all_new_cases_are_segmented_while_another_is_on_the_screen(full, session, qtbot):
+    full.work.open_case("00002")
+    full.work.add_empty_mask()
+    session.mask_layer.data_setitem((np.arange(10), np.arange(10)), 1)
+    before, layers = np.asarray(session.mask_layer.data).copy(), list(session._viewer().layers)
+    formats, statuses = [], []
+    full.work.segmenting.connect(lambda *_: formats.append(full.batch.format()))
+    full.work.case_segmented.connect(lambda *_: statuses.append(full.model.index(0, STATUS).data()))
+    assert not full.batch.isVisible()
+    click(qtbot, full.segment_all)
+    assert full.batch.isVisible()
+    assert full.cancel.isVisible()
+    assert not full.segment_all.isEnabled()
+    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    assert formats[:2] == ["Segmenting 1 of 3", "Segmenting 3 of 3"]
+    assert statuses[0] == "segmented"
+    assert not full.batch.isVisible()
+    assert full.messages.text() == "Segmented 2 cases; 1 left alone: Case 00002: It is open on the screen."
+    assert full.work.case.record.id == "00002"
+    assert list(session._viewer().layers) == layers
+    assert np.array_equal(session.mask_layer.data, before)
+    assert session.segmentation is None
+    assert [full.model.index(row, STATUS).data() for row in range(3)] == ["segmented", "new", "segmented"]
+    assert not full.segment_all.isEnabled() or full.work.new_cases() == ["00002"]
+
+
+def test_a_batch_stores_what_a_segmentation_by_hand_stores(full, session, qtbot):
+    full.work.who = "ann"
+    full.work.open_case("00001")
+    by_hand = session.segment().result(timeout=120)
+    full.work.save()
+    full.work.close_case()
+    folder = full.work.project.case_folder("00001")
+    first = full.work.project.case("00001")
+    told = json.loads((folder / f"{first.ai.name}.json").read_text())
+    with Project.open(full.work.project.folder) as project, project.open_case("00001", "") as case:
+        case.save(case.read_scan(), Draft(status=Status.NEW))
+    full.work.refresh()
+    outcomes = session.cases.segment_all().result(timeout=120)
+    assert len(outcomes) == 3
+    again = full.work.project.case("00001")
+    assert again.ai.sha256 == first.ai.sha256
+    told_again = json.loads((folder / f"{again.ai.name}.json").read_text())
+    varying = ("created", "revision", "active_s")
+    assert {k: v for k, v in told_again.items() if k not in varying} == {
+        k: v for k, v in told.items() if k not in varying
+    }
+    full.work.open_case("00001")
+    assert np.array_equal(session.mask_layer.data, by_hand.mask)
+    assert not full.work.has_changes
+
+
+def test_only_new_cases_that_the_filter_shows_are_segmented(full, qtbot):
+    full.work.project.case("00003").image.unlink()
+    qtbot.keyClicks(full.filter, "chest2")
+    click(qtbot, full.segment_all)
+    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    assert full.messages.text().startswith("Segmented 0 cases; 1 could not be read: chest2.png: the image chest2.png")
+    full.filter.clear()
+    assert full.work.project.counts() == {Status.NEW: 3}
+    choose_status(full, "approved")
+    assert not full.segment_all.isEnabled()
+
+
+def test_a_batch_is_cancelled_and_what_was_segmented_stays(full, session, qtbot):
+    full.work.case_segmented.connect(lambda *_: full.cancel.click())
+    future = session.cases.segment_all()
+    assert session.cases.segment_all() is future
+    with pytest.raises(Cancelled):
+        future.result(timeout=120)
+    assert full.messages.text() == "Cancelled. Segmented 1 case."
+    assert full.work.project.counts() == {Status.NEW: 2, Status.SEGMENTED: 1}
+    assert full.segment_all.isEnabled()
+    full.work.open_case("00002")
+    assert not full.work.case.is_read_only
+
+
+def test_a_case_under_the_network_is_not_opened_and_one_asked_for_in_between_is_segmented(full, session, qtbot):
+    full.work.open_case("00003")
+    order = []
+    full.work.case_segmented.connect(lambda record: order.append(record.id))
+    session._segmenter.finished.connect(lambda: order.append("asked"))
+    future = session.cases.segment_all()
+    with pytest.raises(ProjectError, match="being segmented at this moment"):
+        full.work.open_case("00001")
+    segmentation = session.segment().result(timeout=120)
+    assert len(future.result(timeout=120)) == 3
+    assert order == ["00001", "asked", "00002"]
+    assert np.array_equal(session.mask_layer.data, segmentation.mask)
+
+
+def test_a_model_that_is_not_there_ends_the_batch_with_one_sentence(full, session, qtbot):
+    session.model = "nowhere"
+    click(qtbot, full.segment_all)
+    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    assert "nowhere" in full.messages.text()
+    assert "\n" not in full.messages.text()
+    assert full.work.project.counts() == {Status.NEW: 3}
+
+
+def test_the_project_of_the_last_time_is_one_click_away(full, session, qtbot, make_napari_viewer):
+    assert not full.go_on.isVisible()
+    folder = full.work.project.folder
+    session.cases.close()
+    get_plugin_settings().clear()  # as a new process starts
+    other = session_of(make_napari_viewer())
+    panel = CasesWidget(other._viewer())
+    qtbot.addWidget(panel)
+    panel.show()
+    assert panel.go_on.isVisible()
+    assert panel.go_on.text() == "Continue: study"
+    click(qtbot, panel.go_on)
+    assert panel.work.project.folder == folder
+    assert panel.model.rowCount() == 3
+    assert not panel.go_on.isVisible()
+    other.close()
+
+
+def test_a_project_that_is_gone_costs_one_sentence_and_is_not_made_anew(panel, tmp_path, qtbot):
+    change_settings(last_project=str(tmp_path / "gone"))
+    panel.refresh()
+    click(qtbot, panel.go_on)
+    assert panel.messages.text().startswith("The project gone is not where it was")
+    assert panel.work.project is None
+    assert not (tmp_path / "gone").exists()
+
+
+def test_at_the_very_first_start_nothing_is_offered_to_continue(panel):
+    assert not panel.go_on.isVisible()
+    assert panel.open.isVisible()
+
+
+def test_selected_cases_are_exported_for_training_programs(full, session, qtbot, tmp_path, monkeypatch):
+    for case_id in ("00001", "00002"):
+        full.work.open_case(case_id)
+        full.work.add_empty_mask()
+        session.mask_layer.data_setitem((np.arange(9) + 9, np.arange(9) + 9), 1)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path / "out"))
+    nnunet, coco = full.layouts.actions()
+    nnunet.trigger()
+    qtbot.waitUntil(lambda: "Exported" in full.messages.text(), timeout=20_000)
+    assert full.messages.text().splitlines() == [
+        "Exported 2 cases to out.",
+        "Not exported: chest2.png: It has no mask.",
+    ]
+    assert len(list((tmp_path / "out" / "labelsTr").iterdir())) == 2
+    full.table.selectAll()
+    coco.trigger()
+    qtbot.waitUntil(lambda: "expected an empty folder" in full.messages.text(), timeout=20_000)
+    assert not full.progress.isVisible()

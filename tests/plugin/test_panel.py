@@ -130,7 +130,7 @@ def test_choosing_another_image_in_the_panel(panel, session, phantom_layer):
 
 
 def test_a_scan_makes_the_network_ready_before_anybody_asks(panel, session, phantom_layer, qtbot):
-    worker = session._segmenter._worker
+    worker = session._worker
     qtbot.waitUntil(lambda: worker.is_ready(session.model, session.device), timeout=TIMEOUT_MS)
     assert session.mask_layer is None
     assert session.messages == ()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import napari.settings
 import numpy as np
 import pytest
 from napari.settings import get_plugin_settings
+from PIL import Image as Picture
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog
 
@@ -12,6 +15,7 @@ from napari_tmca.outlines import hide_outlines, show_outlines
 from napari_tmca.settings import Settings, change_settings, read_settings
 from napari_tmca.widgets import TmcaWidget
 from tmca_core.errors import ConfigError
+from tmca_core.project import Project
 
 
 @pytest.fixture
@@ -133,3 +137,47 @@ def test_every_change_of_the_mask_is_told(session, masked):
     assert told[-1] == before
     session.redo()
     assert told[-1] == before + 1
+
+
+def rename(page, number, name):
+    page.names[number].setText(name)
+    page.names[number].editingFinished.emit()
+
+
+def test_a_class_is_renamed_everywhere_and_after_a_restart(panel, session, masked):
+    page = panel.preferences
+    rename(page, 2, "  Pleural\teffusion; left ")
+    assert session.class_names[:3] == ("target", "Pleural effusion left", "class 3")
+    assert panel.correct.classes.itemText(1) == "Pleural effusion left"
+    assert list(masked.features["name"])[:3] == ["background", "target", "Pleural effusion left"]
+    get_plugin_settings().clear()  # as a new process starts
+    assert session.class_names[1] == "Pleural effusion left"
+    rename(page, 3, "Target")
+    assert "Another class is called Target already." in session.messages[0]
+    assert page.names[3].text() == ""
+    rename(page, 2, "")
+    assert session.class_names[1] == "class 2"
+    assert list(masked.features["name"])[2] == "class 2"
+
+
+def test_names_of_classes_are_the_project_s(panel, session, phantom, tmp_path):
+    path = tmp_path / "chest.png"
+    Picture.fromarray(np.asarray(phantom.scan.pixels)).save(path)
+    rename(panel.preferences, 2, "Of the preferences")
+    with Project.create(tmp_path / "study") as project:
+        list(project.add([path]))
+    session.open_project(tmp_path / "study")
+    assert panel.preferences.names[2].text() == ""
+    assert panel.correct.classes.itemText(1) == "class 2"
+    rename(panel.preferences, 2, "Oedema")
+    session.next_case()
+    layer = session.cases.add_empty_mask()
+    assert list(layer.features["name"])[2] == "Oedema"
+    layer.data_setitem((np.arange(4), np.arange(4)), 2)
+    record = session.cases.save()
+    told = json.loads((session.cases.case.folder / f"{record.corrected.name}.json").read_text())
+    assert told["class_names"] == {"2": "Oedema"}
+    session.cases.close()
+    assert read_settings().class_names == "; Of the preferences"
+    with Project.open(tmp_path / "study") as project:
+        assert project.class_names == {2: "Oedema"}

@@ -141,3 +141,20 @@ def test_a_word_document_is_opened(widget, qtbot, tmp_path, monkeypatch):
 def test_odd_characters_are_shown_and_marked_without_a_fall(widget, text):
     widget.setValue(parse_report(text))
     assert "opacity" in [word.lower() for word in marked(widget)]
+
+
+def test_a_sentence_in_whose_place_the_statement_stands_is_half_ticked(widget, qtbot):
+    widget.setValue(parse_report("Sternal wires. Opacity in the left lower zone. No effusion."))
+    states = [row.checkState() for row in rows(widget)]
+    half, ticked, empty = Qt.CheckState.PartiallyChecked, Qt.CheckState.Checked, Qt.CheckState.Unchecked
+    assert states == [half, ticked, empty]
+    assert rows(widget)[0].toolTip().startswith("In use, and not told:")
+    assert "Sternal" not in widget._told.text()
+    box = widget._list.visualItemRect(rows(widget)[0])
+    with qtbot.waitSignal(widget.sentenceToggled) as told:
+        at = QPoint(box.left() + 10, box.center().y())
+        qtbot.mouseClick(widget._list.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    assert told.args == [0, False]
+    widget.setValue(parse_report("Sternal wires."))
+    assert rows(widget)[0].checkState() == ticked
+    assert widget._told.text() == "Sternal wires."

@@ -8,10 +8,14 @@ import pytest
 import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from qtpy.QtWidgets import QFileDialog
 
+from napari_tmca.exporting import ask_and_export
 from napari_tmca.layers import PROVENANCE_KEY, SCAN_KEY
+from napari_tmca.widgets.result import ResultWidget
 from tmca_core.io import read_scan
 from tmca_core.io.dicom_seg_read import read_dicom_seg
+from tmca_core.io.rtstruct import read_rtstruct
 from tmca_core.study import Provenance
 
 
@@ -80,3 +84,53 @@ def test_a_session_saves_a_segmentation_and_tells_edits_from_the_network_s_own(s
     assert edited.algorithm_type == "SEMIAUTOMATIC"
     np.testing.assert_array_equal(own.mask, before > 0)
     np.testing.assert_array_equal(edited.mask, np.asarray(session.mask_layer.data) > 0)
+
+
+def test_a_class_is_renamed_and_the_file_says_so(session, series, tmp_path):
+    session.open_scan(series)
+    mask = np.zeros(session.scan_layer.data.shape, dtype=np.uint8)
+    mask[1, 0, 2:], mask[2, 0, 2:], mask[2, 1, 2:] = 1, 2, 3
+    session.adopt_mask(mask)
+    session.rename_class(1, "Nodule")
+    session.rename_class(3, "Scar, old")
+    session.save_labels(tmp_path / "ours.dcm")
+    session.mask_layer.save(str(tmp_path / "napari.dcm"), plugin="napari-tmca")
+    for name in ("ours.dcm", "napari.dcm"):
+        segments = pydicom.dcmread(tmp_path / name).SegmentSequence
+        assert [str(segment.SegmentLabel) for segment in segments] == ["Nodule", "Lesion 2", "Scar, old"]
+    assert segments[0].SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Nodule"
+
+
+def test_the_panel_exports_what_a_clinical_system_reads(session, series, tmp_path, qtbot, monkeypatch):
+    session.open_scan(series)
+    widget = ResultWidget(session)
+    qtbot.addWidget(widget)
+    mask = np.zeros(session.scan_layer.data.shape, dtype=np.uint8)
+    mask[1:3, 1:4, 1:4] = 1
+    session.adopt_mask(mask)
+    session.rename_class(1, "Nodule")
+    asked = []
+
+    def choose(parent, title, suggested, filters):
+        asked.append(suggested)
+        return str(tmp_path / suggested.rsplit("/", 1)[1].removesuffix(".dcm")), filters
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    for action in widget.exports.actions()[:3]:
+        action.trigger()
+    endings = ("seg.dcm", "rtstruct.dcm", "sr.dcm")
+    assert all(path.endswith(ending) for path, ending in zip(asked, endings, strict=True))
+    seg, rtstruct, sr = (pydicom.dcmread(tmp_path / path.rsplit("/", 1)[1]) for path in asked)
+    assert (seg.Modality, rtstruct.Modality, sr.Modality) == ("SEG", "RTSTRUCT", "SR")
+    assert rtstruct.StructureSetROISequence[0].ROIName == "Nodule"
+    (region,) = read_rtstruct(tmp_path / asked[1].rsplit("/", 1)[1], session.scan_layer.metadata[SCAN_KEY])
+    np.testing.assert_array_equal(region.mask, mask > 0)
+    assert session.messages[0].startswith("Saved ")
+
+
+def test_what_a_picture_cannot_become_is_said_in_the_panel(session, phantom_layer, tmp_path, qtbot, monkeypatch):
+    session.adopt_mask(np.zeros(phantom_layer.data.shape, dtype=np.uint8))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "x.dcm"), ""))
+    ask_and_export(session, "rtstruct")
+    assert "x.dcm" in session.messages[0]
+    assert not list(tmp_path.glob("x*"))

@@ -108,9 +108,11 @@ def _print_request(path: Path, scan: "Scan", report: "Report | None") -> None:
 
 
 def _print_sentences(report: "Report") -> None:
-    used = frozenset(report.used)
-    for index, sentence in enumerate(report.sentences[:_SENTENCES_SHOWN]):
-        typer.echo(f"{'used    ' if index in used else 'not used'}  {printable(sentence.text)}")
+    from tmca_core.report import tellings
+
+    used, words = frozenset(report.used), {"left out": "not told", "unused": "not used"}
+    for sentence, telling in list(zip(report.sentences, tellings(report), strict=True))[:_SENTENCES_SHOWN]:
+        typer.echo(f"{words.get(telling, 'used'):8}  {printable(sentence.text)}")
     if len(report.sentences) > _SENTENCES_SHOWN:
         typer.echo(f"... {len(report.sentences):,} sentences, of which {len(used):,} are used")
 

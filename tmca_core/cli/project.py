@@ -1,11 +1,14 @@
 """`tmca project ...`: an annotation project on disk, without a window."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tmca_core.cli.options import Device, DeviceOption, ModelOption
 from tmca_core.errors import ConfigError, ProjectError
+from tmca_core.terminal import ProgressLine
 
 app = typer.Typer(
     help="Annotation projects: cases on disk with their reports, masks and provenance.",
@@ -78,6 +81,39 @@ def list_cases(
             typer.echo(f"warning: {sentence}", err=True)
 
 
+@app.command()
+def segment(
+    folder: Folder,
+    model: ModelOption = "default",
+    device: DeviceOption = Device.AUTO,
+    only_new: Annotated[
+        bool, typer.Option("--only-new", help="Leave the network's masks of before as they are; segment new cases.")
+    ] = False,
+    who: Annotated[str, typer.Option("--who", help="Who asked for it, as it will stand in the records.")] = "",
+) -> None:
+    """Segment the cases of a project by their reports.
+
+    Cases that somebody has open, corrected, approved, flagged or left unsaved work in are left alone.
+    """
+    from tmca_core.project import Project, Status
+
+    with Project.open(folder) as project:
+        records = project.cases(status=Status.NEW if only_new else "")
+        from tmca_core.predictor import Predictor
+        from tmca_core.recipes.segment_cases import CaseLeft, CaseSegmented, segment_cases, summarise
+
+        predictor = Predictor.load(model, device.value)
+        ids, outcomes = [record.id for record in records], []
+        with ProgressLine() as line:
+            for event in segment_cases(project, ids, predictor, who, only_new=only_new):
+                outcomes.append(event.outcome)
+                line.show_count("case", event.done, event.total)
+    typer.echo(summarise(outcomes))
+    has_faults = any(isinstance(outcome, CaseLeft) and outcome.is_fault for outcome in outcomes)
+    if has_faults and not any(isinstance(outcome, CaseSegmented) for outcome in outcomes):
+        raise ProjectError("No case was segmented.", hint="What was wrong stands above.")
+
+
 @app.command("hold-out")
 def hold_out(
     folder: Folder,
@@ -117,6 +153,45 @@ def export_csv(
 
     with Project.open(folder) as project:
         typer.echo(f"{export(project, out):,} cases written to {out}")
+
+
+class Layouts(StrEnum):
+    """Layouts that cases can be written in."""
+
+    NNUNET = "nnunet"
+    COCO = "coco"
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="An empty folder, or one that does not exist yet.")],
+    layout: Annotated[Layouts, typer.Option("--layout", help="What reads the folder.")] = Layouts.NNUNET,
+    status: Annotated[str, typer.Option("--status", help="Only cases of this status, such as approved.")] = "",
+    has_reports: Annotated[
+        bool, typer.Option("--reports", help="Write the reports, too; they may name a patient.")
+    ] = False,
+) -> None:
+    """Write cases with their masks as one folder for training programs.
+
+    The annotator's mask counts before the network's. Cases without a mask are left out.
+    """
+    from tmca_core.project import Project, Status, export_cases
+
+    _check("--status", status, ("", *(known.value for known in Status)))
+    with Project.open(folder) as project, ProgressLine() as line:
+        ids = [record.id for record in project.cases(status=status)]
+        done = export_cases(
+            project,
+            ids,
+            out,
+            layout.value,
+            has_reports=has_reports,
+            on_case=lambda number, total: line.show_count("case", number, total),
+        )
+    for reason in done.skipped:
+        typer.echo(f"left out {reason}", err=True)
+    typer.echo(f"exported {done.num_cases:,} to {out}, labels {', '.join(done.labels)}")
 
 
 @app.command()

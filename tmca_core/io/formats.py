@@ -17,7 +17,7 @@ from tmca_core.io.terms import TERMS
 from tmca_core.io.write import check_target, write_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -87,7 +87,7 @@ def save_mask(
     *,
     provenance: Provenance | None = None,
     is_edited: bool = False,
-    name: str = "lesion",
+    names: Mapping[int, str] | None = None,
 ) -> tuple[str, ...]:
     """Write a mask in the format of its suffix, ``.dcm`` as a DICOM segmentation, and return what should be known.
 
@@ -97,8 +97,8 @@ def save_mask(
         As for `tmca_core.io.write_mask`, and ``.dcm`` as for `tmca_core.io.dicom_seg.write_dicom_seg`.
     provenance, is_edited
         As for `write_dicom_seg`; other formats have no place for them.
-    name : str
-        What label 1 outlines.
+    names : Mapping of int to str, optional
+        What each label outlines; as for `write_dicom_seg`, and other formats have no place for them.
 
     Raises
     ------
@@ -107,7 +107,42 @@ def save_mask(
 
     """
     if path.suffix.lower() == ".dcm":
-        return write_dicom_seg(path, mask, scan, names={1: name}, provenance=provenance, is_edited=is_edited)
+        kind = MaskFormat.SEG
+        return export_mask(kind, path, mask, scan, names=names, provenance=provenance, is_edited=is_edited)
+    write_mask(path, mask, scan)
+    return ()
+
+
+def export_mask(
+    mask_format: MaskFormat,
+    path: Path,
+    mask: NDArray[np.generic],
+    scan: Scan,
+    *,
+    provenance: Provenance | None = None,
+    is_edited: bool = False,
+    names: Mapping[int, str] | None = None,
+) -> tuple[str, ...]:
+    """Write a mask in a format by its name, and return what should be known.
+
+    Parameters
+    ----------
+    mask_format : MaskFormat
+        Any but a capture, which is a picture of a heatmap.
+    path, mask, scan, provenance, is_edited, names
+        As for `save_mask`.
+
+    Raises
+    ------
+    GeometryError, StudyWriteError, ValueError
+        As the function that writes the format.
+
+    """
+    writers = {MaskFormat.RTSTRUCT: write_rtstruct, MaskFormat.SR: write_dicom_sr, MaskFormat.SEG: write_dicom_seg}
+    if mask_format in writers:
+        return writers[mask_format](path, mask, scan, names=names, provenance=provenance, is_edited=is_edited)
+    if mask_format == MaskFormat.CAPTURE:
+        raise ValueError("a capture is a picture of a heatmap, and no mask")
     write_mask(path, mask, scan)
     return ()
 
@@ -115,17 +150,10 @@ def save_mask(
 def write_format(mask_format: MaskFormat, path: Path, scan: Scan, segmentation: Segmentation) -> tuple[str, ...]:
     """Write a segmentation's mask as it came from the network, and return what the user should know, in sentences."""
     mask = segmentation.mask
-    if path.suffix != ".dcm":
-        write_mask(path, mask, scan)
-        return ()
     if mask_format == MaskFormat.CAPTURE:
         return write_dicom_capture(path, scan, mask, attention_on_scan(segmentation, level="mean"))
-    names, provenance = {1: name_of_target(segmentation.report)}, segmentation.provenance
-    if mask_format == MaskFormat.RTSTRUCT:
-        return write_rtstruct(path, mask, scan, names=names, provenance=provenance)
-    if mask_format == MaskFormat.SR:
-        return write_dicom_sr(path, mask, scan, names=names, provenance=provenance)
-    return write_dicom_seg(path, mask, scan, names=names, provenance=provenance)
+    names = {1: name_of_target(segmentation.report)}
+    return export_mask(mask_format, path, mask, scan, names=names, provenance=segmentation.provenance)
 
 
 def name_of_target(report: Report | None) -> str:

@@ -4,6 +4,7 @@ from tmca_core.project.activity import Event, active_seconds, event, read_events
 from tmca_core.project.case import Draft, OpenCase, Unsaved
 from tmca_core.project.export import export_csv, methods_text
 from tmca_core.project.journal import Journal, Recovered, read_journal
+from tmca_core.project.layouts import CasesExported, Layout, export_cases
 from tmca_core.project.lock import Holder
 from tmca_core.project.project import CaseAdded, CaseSkipped, Project
 from tmca_core.project.provenance import MaskProvenance, compare_masks, describe_segmentation
@@ -13,10 +14,12 @@ __all__ = [
     "CaseAdded",
     "CaseRecord",
     "CaseSkipped",
+    "CasesExported",
     "Draft",
     "Event",
     "Holder",
     "Journal",
+    "Layout",
     "MaskFile",
     "MaskProvenance",
     "OpenCase",
@@ -28,6 +31,7 @@ __all__ = [
     "compare_masks",
     "describe_segmentation",
     "event",
+    "export_cases",
     "export_csv",
     "methods_text",
     "read_events",

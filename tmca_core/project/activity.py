@@ -25,7 +25,8 @@ class Event:
     time : float
         Seconds since 1970, UTC.
     kind : str
-        "open" and "close" of the case, "active" for a sign of life, "save", or another word.
+        "open" and "close" of the case, "active" for a sign of life, "save", "machine" for what a program did with
+        nobody before it, or another word.
     who : str
         Annotator; "" where not told.
 
@@ -39,8 +40,8 @@ class Event:
 def active_seconds(events: Iterable[Event], idle_s: float = IDLE_S) -> float:
     """Return the seconds of work: the gaps between events that follow each other within ``idle_s``.
 
-    What passes between the end of one sitting and the "open" of the next is never counted. A clock that was set back
-    counts nothing.
+    What passes between the end of one sitting and the "open" of the next is never counted, nor what leads to or from
+    an event of a "machine". A clock that was set back counts nothing.
 
     Examples
     --------
@@ -50,9 +51,9 @@ def active_seconds(events: Iterable[Event], idle_s: float = IDLE_S) -> float:
     """
     total, last = 0.0, None
     for event in events:
-        if last is not None and event.kind != "open" and 0.0 <= event.time - last <= idle_s:
+        if last is not None and event.kind not in ("open", "machine") and 0.0 <= event.time - last <= idle_s:
             total += event.time - last
-        last = None if event.kind == "close" else event.time
+        last = None if event.kind in ("close", "machine") else event.time
     return total
 
 

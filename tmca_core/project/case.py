@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +35,7 @@ from tmca_core.project.provenance import MaskProvenance, compare_masks
 from tmca_core.project.record import CaseRecord, MaskFile, Status, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -72,6 +72,8 @@ class Draft:
         1..5.
     rejected : tuple of str, optional
         Sentences of whose parts nothing is left.
+    class_names : Mapping of int to str
+        What labels of the masks are called.
 
     """
 
@@ -87,10 +89,20 @@ class Draft:
     comment: str | None = None
     quality: int | None = None
     rejected: tuple[str, ...] | None = None
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
 
 class OpenCase:
     """A case of a project, opened by one reader; `Project.open_case` makes it. Close it, or use ``with``.
+
+    Parameters
+    ----------
+    project_folder : Path
+    case_id, who : str
+    on_saved : callable
+        Takes the new record after every save.
+    is_attended : bool
+        Whether somebody looks at it; what a program does alone is no active time.
 
     Attributes
     ----------
@@ -102,8 +114,17 @@ class OpenCase:
 
     """
 
-    def __init__(self, project_folder: Path, case_id: str, who: str, on_saved: Callable[[CaseRecord], None]) -> None:
+    def __init__(
+        self,
+        project_folder: Path,
+        case_id: str,
+        who: str,
+        on_saved: Callable[[CaseRecord], None],
+        *,
+        is_attended: bool = True,
+    ) -> None:
         self._project_folder, self._who, self._on_saved = project_folder, who, on_saved
+        self._is_attended = is_attended
         self.folder = project_folder / "cases" / case_id
         read_record(project_folder, case_id)
         self.held_by: Holder | None = None
@@ -125,7 +146,7 @@ class OpenCase:
             self._renewed = time.monotonic()
             if self._lock is not None:
                 _put_journal_aside(self.folder, self.record)
-                self.log([event("open", who)])
+                self._note("open")
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
@@ -152,7 +173,7 @@ class OpenCase:
         self.journal.close()
         if self._lock is not None:
             if self._lock.is_ours:
-                self.log([event("close", self._who)])
+                self._note("close")
             self._lock.release()
             self._lock, self._reason = None, "The case was closed."
 
@@ -202,6 +223,10 @@ class OpenCase:
             self._lock.renew()
             self._renewed = time.monotonic()
 
+    def _note(self, kind: str) -> None:
+        """Log what happens to the case; what happens with nobody before it is no work."""
+        self.log([event(kind if self._is_attended else "machine", self._who)])
+
     def save(self, scan: Scan, draft: Draft) -> CaseRecord:
         """Save a draft, and return the new record; the annotator's mask of the save before is kept.
 
@@ -227,7 +252,7 @@ class OpenCase:
                     hint="Segment the case's own image, or draw on its mask.",
                 )
         try:
-            self.log([event("save", self._who)])
+            self._note("save")
             record = self._write(before, revision, scan, draft)
             write_json(self.folder / CASE_NAME, record.as_json(self._project_folder))
         except OSError as error:
@@ -261,6 +286,7 @@ class OpenCase:
             "active_s": active_s,
             "choices": choices.made,
             "network": network or {},
+            "class_names": dict(draft.class_names),
         }
         ai = before.ai if draft.ai is None else self._write_mask("ai", "ai", draft.ai, scan, told)
         corrected, previous, dice_ai = before.corrected, before.previous, before.dice_ai

@@ -44,7 +44,7 @@ from tmca_core.report import read_report
 from tmca_core.study import Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
 PROJECT_NAME, FORMAT = "project.json", "tmca-project/1"
@@ -347,6 +347,35 @@ class Project:
             if mark is not None:
                 marks[case_id] = mark
         write_json(self.folder / HELD_OUT_NAME, {"cases": dict(sorted(marks.items()))})
+
+    # --- classes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """What the labels of masks are called, by number; those that nobody named are not in it."""
+        try:
+            names = json.loads((self.folder / PROJECT_NAME).read_text(encoding="utf-8")).get("class_names", {})
+            return {int(label): str(name) for label, name in names.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def name_classes(self, names: Mapping[int, str]) -> None:
+        """Name labels of masks from now on; masks that were saved before keep what stands beside them.
+
+        Raises
+        ------
+        ProjectError
+            If the file of the project cannot be read.
+        StudyWriteError
+            If it cannot be written.
+
+        """
+        path = self.folder / PROJECT_NAME
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ProjectError(f"{path}: the project cannot be read ({error}).", hint="Check the disk.") from error
+        write_json(path, {**values, "class_names": {str(label): name for label, name in sorted(names.items())}})
 
     # --- adding ------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tmca_core.metrics import dice
+from tmca_core.report import tellings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,8 @@ class MaskProvenance:
         Seconds of work on the case so far.
     choices : tuple of Choice
         Sentences of which the reader decided otherwise than was understood, by their places in the report.
+    class_names : Mapping of int to str
+        What labels are called, of those that somebody named.
     network : Mapping
         For a network's mask, `describe_segmentation`; for the annotator's, that of the mask started from.
 
@@ -63,6 +66,7 @@ class MaskProvenance:
     dice_ai: float | None = None
     active_s: float = 0.0
     choices: tuple[Choice, ...] = ()
+    class_names: Mapping[int, str] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def describe_segmentation(segmentation: Segmentation, *, image_only: bool = Fals
     """Return what is needed to repeat a segmentation: model, versions, threshold, sentences by their offsets."""
     report, provenance = segmentation.report, segmentation.provenance
     used = () if report is None or image_only else report.used
+    told = () if report is None else tellings(report)
     return {
         "model_name": provenance.model_name,
         "model_version": provenance.model_version,
@@ -85,7 +90,12 @@ def describe_segmentation(segmentation: Segmentation, *, image_only: bool = Fals
         "image_only": image_only or report is None,
         "agreement": segmentation.agreement,
         "sentences": [
-            {"start": sentence.start, "end": sentence.end, "is_used": index in used}
+            {
+                "start": sentence.start,
+                "end": sentence.end,
+                "is_used": index in used,
+                "telling": told[index] if index in used else "unused",
+            }
             for index, sentence in enumerate(report.sentences if report is not None else ())
         ],
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmca_core.consistency import check_consistency
-from tmca_core.report import read_facts, statement
+from tmca_core.report import read_facts, statement, tellings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def describe_report(report: Report | None) -> dict[str, Any] | None:
 
 
 def describe_sentences(report: Report | None) -> list[dict[str, Any]]:
-    """Return where each sentence stands in the report, how it was understood, and whether the network was given it."""
+    """Return where each sentence stands in the report, how it was understood, and how the network was told it."""
     if report is None:
         return []
     used = frozenset(report.used)
@@ -95,8 +95,9 @@ def describe_sentences(report: Report | None) -> list[dict[str, Any]]:
             "is_negated": sentence.is_negated,
             "is_about_picture": sentence.is_about_picture,
             "is_used": index in used,
+            "telling": telling,
         }
-        for index, sentence in enumerate(report.sentences)
+        for index, (sentence, telling) in enumerate(zip(report.sentences, tellings(report), strict=True))
     ]
 
 

@@ -7,7 +7,7 @@ from tmca_core.report.identity import Identity, find_identity, remove_identity
 from tmca_core.report.marks import Mark, marks_in
 from tmca_core.report.parse import parse_report
 from tmca_core.report.sides import swap_sides
-from tmca_core.report.told import instruction, statement, told_sentences
+from tmca_core.report.told import Telling, instruction, statement, tellings, told_sentences
 from tmca_core.report.words import words_in
 from tmca_core.report.write import add_company, held_out_writers, training_writers, write_report
 
@@ -17,6 +17,7 @@ __all__ = [
     "Facts",
     "Identity",
     "Mark",
+    "Telling",
     "add_company",
     "choices_from_json",
     "choices_in",
@@ -33,6 +34,7 @@ __all__ = [
     "states_opacity_alone",
     "swap_facts",
     "swap_sides",
+    "tellings",
     "told_sentences",
     "training_writers",
     "uses_of",

@@ -7,7 +7,7 @@ that it was read from. Where nothing was understood, the sentences are told as t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tmca_core.report.facts import read_facts
 from tmca_core.report.places import join_places
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from tmca_core.report.facts import Facts
     from tmca_core.study import Place, Report, Sentence
+
+# What becomes of a sentence: told in its own words; told as part of the statement; in use, and not told, for it says
+# nothing of what is outlined while the statement does; or not in use.
+Telling = Literal["whole", "stated", "left out", "unused"]
 
 _INSTRUCTION = "Target:"
 _COUNTS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -40,6 +44,28 @@ def told_sentences(report: Report) -> tuple[str, ...]:
         return tuple(sentence.text for sentence in used)
     stated = next((sentence.text for sentence in used if _plain(sentence.text) == _plain(stated)), stated)
     return (*(sentence.text for sentence in used if _says_something_else(sentence)), stated)
+
+
+def tellings(report: Report) -> tuple[Telling, ...]:
+    """Return, for each sentence of a report, how the network is told it (see `told_sentences`).
+
+    Examples
+    --------
+    >>> from tmca_core.report import parse_report
+    >>> tellings(parse_report("Opacity, left base. Rib fracture. Sternal wires. No effusion."))
+    ('stated', 'whole', 'left out', 'unused')
+
+    """
+    is_stated = bool(statement(read_facts(report)))
+
+    def telling(sentence: Sentence) -> Telling:
+        if not is_stated or _says_something_else(sentence):
+            return "whole"
+        is_part = any(f.kind == "opacity" and f.certainty in ("affirmed", "uncertain") for f in sentence.findings)
+        return "stated" if is_part else "left out"
+
+    used = frozenset(report.used)
+    return tuple(telling(s) if i in used else "unused" for i, s in enumerate(report.sentences))
 
 
 def _says_something_else(sentence: Sentence) -> bool:

@@ -32,3 +32,31 @@ def test_what_is_asked_for_wrongly_is_said(tmca, tmp_path):
     code, _, err = tmca("project", "list", tmp_path)
     assert code == 1
     assert "expected the folder of a project" in err
+
+
+def test_a_project_is_segmented_from_the_command_line(tmca, chest, model, tmp_path):
+    study = tmp_path / "study"
+    tmca("project", "init", study)
+    tmca("project", "add", study, chest)
+    code, out, err = tmca("project", "segment", study, "--model", model, "--only-new", "--device", "cpu")
+    assert (code, out) == (0, "Segmented 1 case.\n"), err
+    assert "\tsegmented\t" in tmca("project", "list", study)[1]
+    assert tmca("project", "segment", study, "--model", model, "--only-new")[1] == "Segmented 0 cases.\n"
+    chest.unlink()
+    code, out, err = tmca("project", "segment", study, "--model", model)
+    assert code == 1
+    assert "1 could not be read: chest.png:" in out
+    assert "No case was segmented." in err
+
+
+def test_a_project_is_exported_from_the_command_line(tmca, chest, model, tmp_path):
+    study = tmp_path / "study"
+    tmca("project", "init", study)
+    tmca("project", "add", study, chest)
+    code, _, err = tmca("project", "export", study, "--out", tmp_path / "out")
+    assert code == 1
+    assert "No case can be exported. chest.png: It has no mask." in err
+    tmca("project", "segment", study, "--model", model)
+    code, out, err = tmca("project", "export", study, "--layout", "coco", "--out", tmp_path / "out")
+    assert (code, out) == (0, f"exported 1 to {tmp_path / 'out'}, labels target\n"), err
+    assert (tmp_path / "out" / "annotations.json").exists()

@@ -10,6 +10,7 @@ from tmca_core.report import (
     parse_report,
     read_facts,
     statement,
+    tellings,
     told_sentences,
     write_report,
 )
@@ -105,3 +106,21 @@ def test_a_sentence_that_is_kept_back_is_not_stated():
     first, second = report.sentences
     report = replace(report, sentences=(replace(first, is_about_picture=False), second))
     assert told_sentences(report) == ("unilateral pulmonary infection, lower right lung.",)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sternal wires. Opacity at the left base. Rib fracture. No effusion.", "left out, stated, whole, unused"),
+        ("Sternal wires. Hazy opacity. No effusion.", "whole, whole, unused"),
+        ("Opacity. It lies in the left lower zone. The heart is big.", "stated, stated, left out"),
+        ("", ""),
+    ],
+)
+def test_how_each_sentence_is_told_is_what_the_network_is_told(text, expected):
+    report = parse_report(text)
+    found = tellings(report)
+    assert ", ".join(found) == expected
+    whole = {s.text for s, telling in zip(report.sentences, found, strict=True) if telling == "whole"}
+    assert whole <= set(told_sentences(report))
+    assert bool(set(told_sentences(report)) - whole) == ("stated" in found)
