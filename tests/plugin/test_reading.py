@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import threading
 import time
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pydicom.data
 import pytest
+from PIL import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QInputDialog, QProgressDialog, QPushButton
 
@@ -104,6 +108,15 @@ def test_a_series_without_spacing_asks_for_it_until_it_is_one(make_napari_viewer
     assert "Spacing given by hand, 0.7 x 0.6 mm: the file states none." in layer.metadata[SCAN_KEY].notes
     assert "no pixel spacing" in questions[0]
     assert "got 'many'" in questions[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names in Unicode")
+def test_a_name_that_is_no_text_becomes_a_layer(make_napari_viewer, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).save(path)
+    (layer,) = make_napari_viewer().open(path, plugin="napari-tmca")
+    assert layer.name == "\\xff.png"
+    assert layer.data.shape == (6, 8)
 
 
 def test_a_folder_without_dicom_is_left_to_others(tmp_path):

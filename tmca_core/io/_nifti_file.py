@@ -40,7 +40,7 @@ def load_image(path: Path, kind: Kind) -> nib.analyze.AnalyzeImage:
         return _load_pair(path)
     size = file_size(path)
     with gzip.open(path) if kind == Kind.NIFTI_GZ else path.open("rb") as stream:
-        data = _read_to_end(path.name, cast("BinaryIO", stream), size)
+        data = _read_to_end(path.name, cast("BinaryIO", stream), size, is_packed=kind == Kind.NIFTI_GZ)
     image_class = nib.Nifti2Image if _is_nifti2(data) else nib.Nifti1Image
     return image_class.from_bytes(data)
 
@@ -67,7 +67,7 @@ def _load_pair(path: Path) -> nib.analyze.AnalyzeImage:
     return cast("nib.analyze.AnalyzeImage", image_class.from_file_map(holders))
 
 
-def _read_to_end(name: str, stream: BinaryIO, size: int) -> bytes:
+def _read_to_end(name: str, stream: BinaryIO, size: int, *, is_packed: bool) -> bytes:
     """Return header and voxels of a single file, having read the stream to its end, where gzip checks its checksum.
 
     ``size`` is that of the file on disk. Memory grows with the bytes that are really there.
@@ -82,7 +82,8 @@ def _read_to_end(name: str, stream: BinaryIO, size: int) -> bytes:
         header = header_class(bytes(data[: header_class.sizeof_hdr]))
         expected = _expected_size(name, header)
         check_unpacked_size(name, expected, size)
-        check_memory(name, f"{size_text(expected)} of voxels", 2 * expected, shrinks=False)
+        if is_packed:
+            check_memory(name, f"{size_text(expected)} of voxels", 2 * expected, shrinks=False)
         while len(data) < expected and (chunk := stream.read(min(_CHUNK, expected - len(data)))):
             data += chunk
         if len(data) < expected:

@@ -102,12 +102,12 @@ def unpack(name: str, data: bytes, encoding: str, layout: Layout) -> NDArray[Any
 
     """
     size = layout.size
-    check_memory(name, f"{size_text(size)} of voxels", size if encoding == "raw" else 2 * size, shrinks=False)
     if encoding == "raw":
         voxels = data[:size]
     else:
         if encoding != "bzip2":  # of which a kilobyte may well hold a gigabyte
             check_unpacked_size(name, size, len(data))
+        check_memory(name, f"{size_text(size)} of voxels", 2 * size, shrinks=False)
         voxels = _inflated(name, data, encoding, size)
     if len(voxels) < size:
         raise incomplete(name, len(voxels), size, "bytes of voxels")

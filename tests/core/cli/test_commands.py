@@ -28,6 +28,30 @@ def test_a_prediction_writes_every_file(tmca, model, chest, tmp_path):
     assert [sentence["start"] for sentence in result["sentences"]] == [0, 14]
 
 
+def test_a_scan_is_read_smaller_with_a_spacing_given_by_hand(tmca, model, chest, tmp_path):
+    options = ["--shrink", "2", "--spacing", "0.4,0.5", "--no-report", "--model", model, "--out", tmp_path / "out"]
+    code, out, err = tmca("predict", chest, *options)
+    assert code == 0, err
+    assert "40 x 32, spacing 0.8 x 1 mm" in out
+    assert "note: Spacing given by hand, 0.4 x 0.5 mm: the file states none." in out
+    assert read_mask(tmp_path / "out" / "mask.png").shape == (40, 32)
+    notes = json.dumps(json.loads((tmp_path / "out" / "result.json").read_text()))
+    assert "Spacing given by hand" in notes
+    assert "Shrunk by 2" in notes
+
+
+def test_the_affine_of_a_nifti_is_chosen(tmca, model, tmp_path):
+    image = nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8), np.eye(4))
+    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), 1)
+    image.set_sform(np.eye(4), 2)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    common = ["predict", tmp_path / "scan.nii.gz", "--no-report", "--model", model, "--out", tmp_path / "out"]
+    code, out, err = tmca(*common, "--affine", "qform")
+    assert code == 0, err
+    assert "spacing 5 x 1 x 1 mm" in out
+    assert "qform and sform disagree: the qform is used, as asked." in (tmp_path / "out" / "result.json").read_text()
+
+
 @pytest.mark.parametrize("how", [["--no-report"], ["--report", ""]], ids=["no report", "empty report"])
 def test_without_a_report_the_image_only_mode_is_said(tmca, model, chest, tmp_path, how):
     code, out, err = tmca("predict", chest, *how, "--model", model, "--out", tmp_path / "out")
