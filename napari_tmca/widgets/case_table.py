@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, Qt
-from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ COLUMNS = (
     ("Dice", "dice"),
 )
 THUMBNAIL, CASE, STATUS, IMAGE, KIND, SIZE, WHO, TIME, DICE = range(len(COLUMNS))
-MAX_PIXMAPS = 400
+MAX_ICONS = 400
 # Okabe-Ito; words say the same.
 STATUS_COLORS = {"new": "", "segmented": "#56b4e9", "corrected": "#009e73", "approved": "#009e73", "flagged": "#e69f00"}
 
@@ -40,13 +40,13 @@ class CaseTableModel(QAbstractTableModel):
         self.project: Project | None = None
         self.records: list[CaseRecord] = []
         self._rows: dict[str, int] = {}
-        self._pixmaps: OrderedDict[str, QPixmap | None] = OrderedDict()
+        self._icons: OrderedDict[str, QIcon | None] = OrderedDict()
 
     def set_cases(self, project: Project | None, records: Sequence[CaseRecord]) -> None:
         """Show other records."""
         self.beginResetModel()
         if project is not self.project:
-            self._pixmaps.clear()
+            self._icons.clear()
         self.project, self.records = project, list(records)
         self._rows = {record.id: row for row, record in enumerate(self.records)}
         self.endResetModel()
@@ -84,7 +84,7 @@ class CaseTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return cell_text(record, column)
         if role == Qt.ItemDataRole.DecorationRole and column == THUMBNAIL:
-            return self._pixmap(record.id)
+            return self._icon(record.id)
         if role == Qt.ItemDataRole.ToolTipRole:
             return tooltip(record)
         if role == Qt.ItemDataRole.ForegroundRole and column == STATUS and STATUS_COLORS[record.status]:
@@ -93,21 +93,22 @@ class CaseTableModel(QAbstractTableModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
-    def _pixmap(self, case_id: str) -> QPixmap | None:
+    def _icon(self, case_id: str) -> QIcon | None:
         """Return a thumbnail, read when its row is first painted; the last few hundred are kept."""
-        if case_id in self._pixmaps:
-            self._pixmaps.move_to_end(case_id)
-            return self._pixmaps[case_id]
+        if case_id in self._icons:
+            self._icons.move_to_end(case_id)
+            return self._icons[case_id]
         found = self._read(self.project.thumbnail(case_id)) if self.project is not None else None
-        self._pixmaps[case_id] = found
-        while len(self._pixmaps) > MAX_PIXMAPS:
-            self._pixmaps.popitem(last=False)
+        self._icons[case_id] = found
+        while len(self._icons) > MAX_ICONS:
+            self._icons.popitem(last=False)
         return found
 
     @staticmethod
-    def _read(path: Path) -> QPixmap | None:
+    def _read(path: Path) -> QIcon | None:
+        # An icon is scaled to the cell; of a pixmap the cell would show a corner.
         pixmap = QPixmap(str(path))
-        return None if pixmap.isNull() else pixmap
+        return None if pixmap.isNull() else QIcon(pixmap)
 
 
 def cell_text(record: CaseRecord, column: int) -> str | None:

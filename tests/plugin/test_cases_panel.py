@@ -85,7 +85,12 @@ def test_a_project_is_made_and_a_dropped_folder_becomes_its_cases(panel, images,
     drop(panel, images)
     qtbot.waitUntil(lambda: panel.model.rowCount() == 3, timeout=20_000)
     assert "3 new" in panel.project.text()
-    assert not panel.model.index(0, THUMBNAIL).data(Qt.ItemDataRole.DecorationRole).isNull()
+    index = panel.model.index(0, THUMBNAIL)
+    icon, room = index.data(Qt.ItemDataRole.DecorationRole), panel.table.visualRect(index).size()
+    shown = icon.actualSize(panel.table.iconSize())
+    assert not shown.isEmpty()
+    assert shown.width() <= room.width()
+    assert shown.height() <= room.height()
 
 
 def test_filter_and_sort_by_mouse_and_keyboard(full, qtbot):
@@ -159,7 +164,7 @@ def test_ten_thousand_rows_scroll_smoothly(full, qtbot):
         full.table.viewport().repaint()
         times.append(perf_counter() - start)
     assert np.median(times) < 0.1
-    assert len(full.model._pixmaps) <= 1000
+    assert len(full.model._icons) <= 1000
 
 
 def test_the_key_shadows_none_of_napari_s_and_can_be_changed(full, session):
