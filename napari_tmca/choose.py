@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tmca_core.study import Scan
 
 _QUICK_S = 0.3
+# What takes no longer shows no dialog: the first picture waits for its decoder to start.
+_PATIENCE_MS = 500
 _LOOK_MS = 40
 _QUESTIONS = {
     "series": ("series", "Several series are in it. Which one?"),
@@ -104,23 +106,28 @@ class _Reading:
         dialog = QProgressDialog(f"Reading {self._name}", "Cancel", 0, 1)
         dialog.setWindowTitle("Reading")
         dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
-        dialog.setMinimumDuration(0)
+        dialog.setMinimumDuration(_PATIENCE_MS)
         dialog.setAutoReset(False)
         loop, timer = QEventLoop(), QTimer()
         dialog.canceled.connect(loop.quit)
+        is_patient = True
 
         def look() -> None:
             if self._result.done():
                 loop.quit()
-            elif (step := self._progress) is not None:
+            elif not is_patient and (step := self._progress) is not None:
                 dialog.setRange(0, step.total)
                 dialog.setValue(step.done)
                 dialog.setLabelText(f"Reading {self._name}: {step.what}, {step.done} of {step.total}")
 
         timer.timeout.connect(look)
         timer.start(_LOOK_MS)
-        dialog.show()
-        loop.exec()
+        QTimer.singleShot(_PATIENCE_MS, loop.quit)
+        loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        is_patient = False
+        if not self._result.done():
+            dialog.show()
+            loop.exec()
         timer.stop()
         was_cancelled = dialog.wasCanceled() and not self._result.done()
         dialog.hide()

@@ -17,6 +17,7 @@ from PIL import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QInputDialog, QProgressDialog, QPushButton
 
+from napari_tmca import choose
 from napari_tmca.layers import SCAN_KEY
 from napari_tmca.reader import get_reader
 from tmca_core.errors import ChoiceError, TmcaError
@@ -146,7 +147,7 @@ def slow_series(tmp_path, monkeypatch):
 
     def slowly(name, dataset):
         threads.append(threading.current_thread().name)
-        time.sleep(0.1)
+        time.sleep(0.15)
         return decode(name, dataset)
 
     monkeypatch.setattr(dicom, "decode", slowly)
@@ -167,6 +168,21 @@ def test_a_series_is_read_off_the_gui_thread_with_progress(make_napari_viewer, s
     assert any("series: reading slices, 6 of 12" in text for text in seen)  # the window was alive all the while
     qapp.processEvents()
     assert not _dialogs(qapp)
+
+
+def test_what_is_read_within_a_moment_shows_no_dialog(make_napari_viewer, tmp_path, monkeypatch, qapp):
+    def slowly(name, read=choose.read_scan_steps):
+        time.sleep(0.5)  # as the first picture, whose decoder has to start
+        return (yield from read(name))
+
+    Image.fromarray(np.eye(32, dtype=np.uint8)).save(tmp_path / "first.png")
+    monkeypatch.setattr(choose, "read_scan_steps", lambda path, **_: slowly(path))
+    viewer, seen, timer = make_napari_viewer(), [], QTimer()
+    timer.timeout.connect(lambda: seen.extend(_dialogs(qapp)))
+    timer.start(20)
+    assert viewer.open(tmp_path / "first.png", plugin="napari-tmca")
+    timer.stop()
+    assert seen == []
 
 
 def test_a_reading_can_be_cancelled(make_napari_viewer, slow_series, qapp):
