@@ -22,7 +22,7 @@ from tmca_core.model.store import import_model, model_in_use, use_model
 from tmca_core.phantom import make_phantom
 from tmca_core.project import Project, Status
 
-TIMEOUT_MS = 120_000
+TIMEOUT_MS = 200_000
 SIDE, NUM_CORRECTED = 64, 6
 
 
