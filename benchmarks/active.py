@@ -25,12 +25,11 @@ import torch
 
 from tmca_core.atomic import atomic_write
 from tmca_core.data import open_dataset
-from tmca_core.data.corrected import CorrectedCase, FolderSource
+from tmca_core.data.corrected import CorrectedCase, FolderSource, GivenCases
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.evaluate import SplitDone, evaluate
 from tmca_core.recipes.finetune import FinetuneConfig, finetune
 from tmca_core.recipes.next_case import choose, see
-from tmca_core.recipes.simulate import GivenCases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -118,7 +118,6 @@ class InferenceWorker(QObject):
         self._scan: Scan | None = None
         self._news: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._is_closed = False
-        self._num_jobs = 0
         self._timer: int | None = None
         app = QCoreApplication.instance()
         if app is not None:
@@ -128,7 +127,6 @@ class InferenceWorker(QObject):
     def submit(self, job: AnyJob) -> None:
         """Queue a job; `progressed`, then `finished` or `failed`, tell how it went."""
         cancel = self._cancels[job] = threading.Event()
-        self._num_jobs += 1
         if self._timer is None:
             self._timer = self.startTimer(NEWS_INTERVAL_MS)
         self._executor.submit(self._run, job, cancel)
@@ -165,7 +163,7 @@ class InferenceWorker(QObject):
             except Empty:
                 break
             tell()
-        if self._timer is not None and (self._is_closed or self._num_jobs == 0):
+        if self._timer is not None and (self._is_closed or not self._cancels):
             self.killTimer(self._timer)
             self._timer = None
 
@@ -181,8 +179,7 @@ class InferenceWorker(QObject):
             self._news.put(partial(self._end, self.finished.emit, job, result))
 
     def _end(self, tell: Callable[[AnyJob, object], None], job: AnyJob, outcome: object) -> None:
-        self._num_jobs -= 1
-        self._cancels.pop(job, None)
+        del self._cancels[job]
         tell(job, outcome)
 
     def _answer(self, job: AnyJob, cancel: threading.Event) -> Segmentation | WordAttention | CaseOutcome:

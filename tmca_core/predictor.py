@@ -24,6 +24,7 @@ from tmca_core.model.preprocess import intensity_window, is_coloured, scan_slice
 from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.report import swap_sides, told_sentences, words_in
 from tmca_core.slicewise import NOT_LOOKED_AT, SMOOTHING, smooth_across
+from tmca_core.steps import finished
 from tmca_core.study import Provenance, Report, Scan, Segmentation, WordAttention
 
 if TYPE_CHECKING:
@@ -256,13 +257,7 @@ class Predictor:
         smoothing: float = SMOOTHING,
     ) -> Segmentation:
         """Segment the scan by a report; see `predict_steps`."""
-        steps = self.predict_steps(report, threshold, slices=slices, smoothing=smoothing)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                segmentation: Segmentation = stop.value
-                return segmentation
+        return finished(self.predict_steps(report, threshold, slices=slices, smoothing=smoothing))
 
     def predict_steps(
         self,

@@ -5,7 +5,7 @@ The model knows phantoms as they are; the cases are phantoms as negatives, brigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 
 from napari_tmca.training import TrainingProcess
 from napari_tmca.widgets.train import TrainWidget
-from tmca_core.data.corrected import CorrectedCase
+from tmca_core.data.corrected import CorrectedCase, GivenCases
 from tmca_core.metrics import dice
 from tmca_core.model.checkpoint import models_folder
 from tmca_core.model.store import import_model, model_in_use, use_model
@@ -24,15 +24,6 @@ from tmca_core.project import Project, Status
 
 TIMEOUT_MS = 200_000
 SIDE, NUM_CORRECTED = 64, 6
-
-
-@dataclass(frozen=True)
-class Listed:
-    items: tuple
-    name: str = "listed"
-
-    def read(self):
-        return iter(self.items)
 
 
 def negative(seed):
@@ -69,7 +60,7 @@ def base(tmp_path_factory):
         threads=1,
         precision="float32",
     )
-    list(finetune(config, Listed(cases)))
+    list(finetune(config, GivenCases(cases)))
     return folder / "small"
 
 

@@ -122,6 +122,18 @@ class CaseSource(Protocol):
 
 
 @dataclass(frozen=True)
+class GivenCases:
+    """Cases that are in memory already."""
+
+    items: tuple[CorrectedCase | UnusableCase, ...]
+    name: str = "simulated"
+
+    def read(self) -> Iterator[CorrectedCase | UnusableCase]:
+        """Yield them in order."""
+        return iter(self.items)
+
+
+@dataclass(frozen=True)
 class FolderSource:
     """The training split of a data folder of any layout (all of it where there is none).
 

@@ -11,7 +11,6 @@ import numpy as np
 from tmca_core.errors import StudyReadError
 from tmca_core.io._files import Kind, changed_meanwhile, file_size, size_text, sniff
 from tmca_core.io._memory import check_memory
-from tmca_core.io._steps import FilesRead, finished
 from tmca_core.io.dicom import read_dicom, read_dicom_folder
 from tmca_core.io.mha import read_mha
 from tmca_core.io.nifti import AFFINES, read_nifti
@@ -19,12 +18,14 @@ from tmca_core.io.nrrd import read_nrrd
 from tmca_core.io.picture import read_picture
 from tmca_core.io.shrink import scaled_spacing, shrunk
 from tmca_core.io.spacing import check_spacing, with_spacing
+from tmca_core.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
+    from tmca_core.io._steps import FilesRead
     from tmca_core.io.nifti import AffineChoice
     from tmca_core.study import Scan
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tmca_core.study import Scan
 
 
+_COLOUR_GRID = 256  # pixels looked at for it, along each axis
 _LEAST_COLOUR = 0.02  # mean difference of a pixel's channels, as a share of the window
 
 
@@ -30,7 +31,9 @@ def is_coloured(scan: Scan, window: tuple[float, float]) -> bool:
     """Return whether a scan has colour to speak of; grey in three channels, or a coloured mark, is none."""
     if not scan.is_rgb:
         return False
-    spread = np.ptp(scan.pixels.astype(np.float32), axis=-1).mean()
+    step = max(1, *(n // _COLOUR_GRID for n in scan.shape))
+    some = scan.pixels[(slice(None, None, step),) * scan.ndim]
+    spread = np.ptp(some.astype(np.float32), axis=-1).mean()
     return bool(spread > _LEAST_COLOUR * max(window[1] - window[0], 1e-6))
 
 

@@ -9,6 +9,7 @@ from tmca_core.errors import StudyWriteError, TmcaError
 from tmca_core.project import Draft, OpenCase, Status, describe_segmentation
 from tmca_core.project.case import unsaved_in
 from tmca_core.report import overrule, parse_report, uses_of
+from tmca_core.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -68,7 +69,7 @@ def segment_cases(
     try:
         for done, case_id in enumerate(case_ids, 1):
             steps = segment_case(project.folder, case_id, predictor, who, only_new=only_new)
-            yield CaseDone(_last(steps), done, len(case_ids))
+            yield CaseDone(finished(steps), done, len(case_ids))
     finally:
         project.refresh()
 
@@ -176,12 +177,3 @@ def _why_left(case: OpenCase, *, only_new: bool) -> str:
     if unsaved_in(case.folder, record):
         return "It has unsaved work of an earlier sitting."
     return ""
-
-
-def _last(steps: Generator[SlicesDone, None, CaseOutcome]) -> CaseOutcome:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            outcome: CaseOutcome = stop.value
-            return outcome

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tmca_core.atomic import atomic_write
-from tmca_core.data.corrected import CorrectedCase, FolderSource, UnusableCase
+from tmca_core.data.corrected import CorrectedCase, FolderSource, GivenCases
 from tmca_core.errors import DatasetError
 from tmca_core.metrics import dice
 from tmca_core.predictor import Predictor
@@ -61,18 +61,6 @@ class SimulationDone:
     strokes_after: float
     table: Path
     plot: Path
-
-
-@dataclass(frozen=True)
-class GivenCases:
-    """A source of cases that are in memory already."""
-
-    items: tuple[CorrectedCase, ...]
-    name: str = "simulated"
-
-    def read(self) -> Iterator[CorrectedCase | UnusableCase]:
-        """Yield the cases."""
-        return iter(self.items)
 
 
 def simulate(

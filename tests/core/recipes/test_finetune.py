@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from tmca_core.data.corrected import CorrectedCase, UnusableCase, take_cases
+from tmca_core.data.corrected import CorrectedCase, GivenCases, UnusableCase, take_cases
 from tmca_core.errors import CheckpointError, ConfigError, DatasetError
 from tmca_core.model.adapter_file import MAX_BYTES, read_adapter
 from tmca_core.model.build import build_tmca_tiny
@@ -34,17 +34,6 @@ from tmca_core.recipes.train import StepDone, TrainingStopped
 from tmca_core.report import parse_report
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A source of cases in memory."""
-
-    items: tuple
-    name: str = "listed"
-
-    def read(self):
-        return iter(self.items)
-
-
 def make_case(seed, **changes):
     phantom = make_phantom(seed, shape=(64, 64), findings=changes.pop("findings", None))
     case = CorrectedCase(f"p{seed}", f"patient {seed}", phantom.scan, phantom.mask, phantom.report_text)
@@ -52,7 +41,7 @@ def make_case(seed, **changes):
 
 
 def make_cases(n, **changes):
-    return Listed(tuple(make_case(seed, **changes) for seed in range(n)))
+    return GivenCases(tuple(make_case(seed, **changes) for seed in range(n)))
 
 
 @pytest.fixture
@@ -108,7 +97,7 @@ def test_everything_can_be_trained_too(config):
 
 def test_f01_no_case_is_refused_and_one_claims_nothing(config):
     with pytest.raises(DatasetError, match="expected at least one corrected case, got none"):
-        next(finetune(config, Listed(())))
+        next(finetune(config, GivenCases(())))
     events = list(finetune(config, make_cases(1)))
     assert any("no validation is possible" in note for note in events[0].notes)
     assert not events[-1].comparison.is_better
@@ -123,7 +112,7 @@ def test_f02_masks_that_teach_nothing_are_told_before_the_start(value, said):
 
 def test_f03_what_cannot_be_used_is_listed_or_stops_everything(config):
     odd = make_case(9, mask=np.zeros((8, 8), bool))
-    source = Listed((*make_cases(2).items, odd, UnusableCase("gone", "no mask."), make_case(8, text="")))
+    source = GivenCases((*make_cases(2).items, odd, UnusableCase("gone", "no mask."), make_case(8, text="")))
     taken = take_cases(source)
     assert [case.id for case in taken.left_out] == ["p9", "gone"]
     assert any("2 cases left out" in note and "(8, 8)" in note for note in taken.notes)
@@ -135,11 +124,11 @@ def test_f03_what_cannot_be_used_is_listed_or_stops_everything(config):
 def test_f04_a_patient_or_picture_stands_on_one_side_only():
     cases = [make_case(seed, patient=f"patient {seed // 2}") for seed in range(8)]
     cases.append(replace(cases[0], id="again", patient="somebody else"))
-    taken = take_cases(Listed(tuple(cases)))
+    taken = take_cases(GivenCases(tuple(cases)))
     sides = [{case.patient for case in side} for side in (taken.train, taken.held_out)]
     assert not sides[0] & sides[1]
     assert not {c.image_sha256 for c in taken.train} & {c.image_sha256 for c in taken.held_out}
-    marked = Listed((make_case(0, is_held_out=True), make_case(0, id="copy", patient="x", is_held_out=False)))
+    marked = GivenCases((make_case(0, is_held_out=True), make_case(0, id="copy", patient="x", is_held_out=False)))
     with pytest.raises(DatasetError, match="1 patient would be both: p0"):
         take_cases(marked)
 
@@ -305,7 +294,7 @@ def test_a_volume_gives_slices_of_one_case():
     case = CorrectedCase("v", "v", scan, mask, phantom.report_text, painted=mask)
     _, architecture = build_tmca_tiny()
     snapshot = take_snapshot(
-        take_cases(Listed((case,))),
+        take_cases(GivenCases((case,))),
         architecture.preprocess,
         num_phantoms=0,
         num_reference=0,
@@ -322,7 +311,7 @@ def test_rare_classes_are_drawn_more_often_than_they_are():
     cases = [*filled, replace(make_case(99, findings=(), is_held_out=False), id="empty")]
     assert not cases[-1].mask.any()
     snapshot = take_snapshot(
-        take_cases(Listed(tuple(cases))),
+        take_cases(GivenCases(tuple(cases))),
         architecture.preprocess,
         num_phantoms=0,
         num_reference=0,

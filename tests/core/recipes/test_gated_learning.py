@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from tmca_core.data.corrected import CorrectedCase
+from tmca_core.data.corrected import CorrectedCase, GivenCases
 from tmca_core.model.adapter_file import ADAPTER, read_adapter
 from tmca_core.model.checkpoint import generations, load_model, read_manifest
 from tmca_core.model.gate import Gate
@@ -18,15 +18,6 @@ from tmca_core.recipes.finetune import FinetuneConfig, finetune
 from tmca_core.report import parse_report
 
 REPORT = parse_report("Opacity in the left lung.")
-
-
-@dataclass(frozen=True)
-class Listed:
-    items: tuple
-    name: str = "listed"
-
-    def read(self):
-        return iter(self.items)
 
 
 def striped(seed, *, across=False):
@@ -40,7 +31,9 @@ def striped(seed, *, across=False):
 def cases_of(scans):
     mask = np.zeros((64, 64), bool)
     mask[16:40, 10:30] = True
-    return Listed(tuple(CorrectedCase(f"c{i}", f"patient {i}", scan, mask, "A mass.") for i, scan in enumerate(scans)))
+    return GivenCases(
+        tuple(CorrectedCase(f"c{i}", f"patient {i}", scan, mask, "A mass.") for i, scan in enumerate(scans))
+    )
 
 
 def learn(base, out, scans, **changes):

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
 from tmca_core.cli import main
-from tmca_core.data.corrected import CorrectedCase
+from tmca_core.data.corrected import CorrectedCase, GivenCases
 from tmca_core.model.build import build_tmca_tiny
 from tmca_core.model.checkpoint import models_folder, save_model
 from tmca_core.model.store import model_in_use
 from tmca_core.phantom import RibFracture, make_phantom
 from tmca_core.project import Draft, Project, Status
 from tmca_core.recipes.finetune import FinetuneConfig, FinetuneFinished, finetune
-
-
-@dataclass(frozen=True)
-class Listed:
-    items: tuple
-    name: str = "listed"
-
-    def read(self):
-        return iter(self.items)
 
 
 def blank(folder, side):
@@ -41,7 +30,9 @@ def blank(folder, side):
 def learn(model, out, cases, **changes):
     values = {"mode": "full", "learning_rate": 3e-3, "num_epochs": 6, "num_phantoms": 0, "num_reference": 0}
     values |= {"device": "cpu", "threads": 1, "precision": "float32"}
-    finished = list(finetune(FinetuneConfig(out=out, model=str(model), **(values | changes)), Listed(tuple(cases))))[-1]
+    finished = list(
+        finetune(FinetuneConfig(out=out, model=str(model), **(values | changes)), GivenCases(tuple(cases)))
+    )[-1]
     assert isinstance(finished, FinetuneFinished)
     return finished
 
