@@ -29,3 +29,22 @@ def _own_home(tmp_path_factory):
         for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA"):
             patch.setenv(name, str(home))
         yield
+
+
+@pytest.fixture
+def write_images(tmp_path):
+    """A function that writes phantoms as PNG, each with its report beside it, and returns their folder."""
+
+    def write(phantoms, *, num_reports=None):
+        import numpy as np
+        from PIL import Image
+
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for number, made in enumerate(phantoms):
+            Image.fromarray(np.asarray(made.scan.pixels)).save(folder / f"chest{number}.png")
+            if num_reports is None or number < num_reports:
+                (folder / f"chest{number}.txt").write_text(made.report_text, encoding="utf-8")
+        return folder
+
+    return write

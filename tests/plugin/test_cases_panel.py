@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from napari.settings import get_plugin_settings, get_settings
 from napari.utils.shortcuts import default_shortcuts
-from PIL import Image as Picture
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
@@ -29,14 +28,8 @@ TIMEOUT_MS = 120_000
 
 
 @pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for seed in range(3):
-        made = make_phantom(seed, shape=(64, 56))
-        Picture.fromarray(np.asarray(made.scan.pixels)).save(folder / f"chest{seed}.png")
-        (folder / f"chest{seed}.txt").write_text(made.report_text)
-    return folder
+def images(write_images):
+    return write_images(make_phantom(seed, shape=(64, 56)) for seed in range(3))
 
 
 @pytest.fixture

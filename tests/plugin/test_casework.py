@@ -20,14 +20,9 @@ TIMEOUT = 120
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, write_images):
     """A project of three phantoms with their reports."""
-    images = tmp_path / "images"
-    images.mkdir()
-    for seed in range(3):
-        made = make_phantom(seed, shape=(64, 56))
-        Picture.fromarray(np.asarray(made.scan.pixels)).save(images / f"chest{seed}.png")
-        (images / f"chest{seed}.txt").write_text(made.report_text)
+    images = write_images(make_phantom(seed, shape=(64, 56)) for seed in range(3))
     with Project.create(tmp_path / "study") as project:
         list(project.add([images]))
     return tmp_path / "study"

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_tmca.training import TrainingProcess
@@ -65,19 +64,14 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture
-def work(session, base, tmp_path, monkeypatch):
+def work(session, base, tmp_path, monkeypatch, write_images):
     """An open project of seven negatives, with the small network in use."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     import_model(base, "small")
     use_model("small")
     session.choose_model("small")
-    images = tmp_path / "images"
-    images.mkdir()
-    for seed in range(NUM_CORRECTED + 1):
-        phantom = negative(seed)
-        Image.fromarray(np.asarray(phantom.scan.pixels)).save(images / f"chest{seed}.png")
-        (images / f"chest{seed}.txt").write_text(phantom.report_text)
+    images = write_images(negative(seed) for seed in range(NUM_CORRECTED + 1))
     with Project.create(tmp_path / "study") as project:
         list(project.add([images]))
     session.open_project(tmp_path / "study")

@@ -113,14 +113,9 @@ def test_a_training_that_is_killed_or_fails_is_said(train, qtbot, corrected):
 
 
 @pytest.fixture
-def study(train, session, tmp_path):
+def study(train, session, tmp_path, write_images):
     """An open project of seven phantoms, the first six corrected."""
-    images = tmp_path / "images"
-    images.mkdir()
-    for seed in range(7):
-        phantom = make_phantom(seed, shape=(64, 64))
-        Image.fromarray(np.asarray(phantom.scan.pixels)).save(images / f"chest{seed}.png")
-        (images / f"chest{seed}.txt").write_text(phantom.report_text)
+    images = write_images(make_phantom(seed, shape=(64, 64)) for seed in range(7))
     with Project.create(tmp_path / "study") as project:
         list(project.add([images]))
         for seed in range(6):

@@ -1,24 +1,15 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tmca_core.phantom import make_phantom
 from tmca_core.project import Project
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(write_images):
     """A folder with three phantoms as PNG, the first two with their reports beside them."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for seed in range(3):
-        made = make_phantom(seed, shape=(48, 40))
-        Image.fromarray(np.asarray(made.scan.pixels)).save(folder / f"chest{seed}.png")
-        if seed < 2:
-            (folder / f"chest{seed}.txt").write_text(made.report_text, encoding="utf-8")
-    return folder
+    return write_images((make_phantom(seed, shape=(48, 40)) for seed in range(3)), num_reports=2)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tmca_core.errors import StudyWriteError
 from tmca_core.model.build import build_tmca_tiny
@@ -27,13 +26,8 @@ def predictor(tmp_path_factory):
 
 
 @pytest.fixture
-def project(tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    for seed in range(4):
-        made = make_phantom(seed, shape=(48, 40))
-        Image.fromarray(np.asarray(made.scan.pixels)).save(images / f"chest{seed}.png")
-        (images / f"chest{seed}.txt").write_text(made.report_text)
+def project(tmp_path, write_images):
+    images = write_images(make_phantom(seed, shape=(48, 40)) for seed in range(4))
     with Project.create(tmp_path / "study") as project:
         list(project.add([images]))
         yield project
