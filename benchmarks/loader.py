@@ -27,7 +27,7 @@ from tmca_core.data.loader import collate, phantom_samples, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig
 from tmca_core.device import choose_device, trains_in_bfloat16
 from tmca_core.model.architecture import PreprocessArchitecture
-from tmca_core.recipes.train import batch_threads, make_optimizer
+from tmca_core.recipes.train import batch_workers, make_optimizer
 from tmca_core.recipes.train_config import ScheduleConfig
 
 TELLING = TellingConfig(dropout=0.2, mismatch=0.15, rewrite=0.45, denied=0.03, statement=0.75)
@@ -75,7 +75,7 @@ def main() -> None:
         optimizer.step()
         float(loss.detach())  # waits for the device
 
-    threads, num_images = batch_threads(device), arguments.batch * arguments.rounds
+    threads, num_images = batch_workers(device), arguments.batch * arguments.rounds
     waited = spent = 0.0
     started = time.perf_counter()
     for number, (batch, seconds) in enumerate(ahead(prepare, range(arguments.rounds + 1), threads=threads)):

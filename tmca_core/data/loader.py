@@ -114,8 +114,20 @@ def make_sample(
 
 def collate(samples: Sequence[Sample], size: int) -> Batch:
     """Join samples to a batch at ``size`` pixels a side."""
-    images = torch.stack([sample.image.expand(3, -1, -1) for sample in samples]).float() / 255.0
-    masks = torch.stack([sample.mask for sample in samples]).float()
+    return bring_to_size(*stack(samples), size)
+
+
+def stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    """Return pictures (B, C, S, S) and masks (B, 1, S, S) of uint8, as small as they are kept: C is 1 for all grey."""
+    channels = max(len(sample.image) for sample in samples)
+    images = torch.stack([sample.image.expand(channels, -1, -1) for sample in samples])
+    return images, torch.stack([sample.mask for sample in samples])
+
+
+def bring_to_size(images: Tensor, masks: Tensor, size: int) -> Batch:
+    """Return what `stack` joined as a batch at ``size`` pixels a side, computed where it is."""
+    images = images.expand(-1, 3, -1, -1).float() / 255.0
+    masks = masks.float()
     if images.shape[-1] != size:
         images = interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         masks = (interpolate(masks, size=(size, size), mode="area") >= 0.5).float()

@@ -106,20 +106,21 @@ class MultiLevelAlignment(nn.Module):
         soft, pixel = [], []
         with torch.autocast(targets.device.type, enabled=False):
             z, e = report_vectors.float(), report_embeddings.float()
+            # Once for all levels: a device is waited for here.
+            keep = gather(has_report & (targets.flatten(1).sum(1) > 0)).nonzero().squeeze(1)
             for level in self.levels:
                 g = pixel_embeddings[level - 1].float()
                 y = adaptive_avg_pool2d(targets.float(), (g.shape[-2], g.shape[-1]))
                 if self.use_soft:
-                    soft.append(self._soft_loss(g, z, e, has_report, y))
+                    soft.append(self._soft_loss(g, z, e, y, keep))
                 if self.use_pixel:
                     pixel.append(pixel_loss(g, z, y, self.temperature))
         return AlignmentLosses(torch.stack(soft).mean() if soft else zero, torch.stack(pixel).mean() if pixel else zero)
 
-    def _soft_loss(self, g: Tensor, z: Tensor, e: Tensor, has_report: Tensor, y: Tensor) -> Tensor:
-        takes_part = has_report & (y.flatten(1).sum(1) > 0)
-        v, z_all, e_all = gather(foreground_vectors(g, y)), gather(z), gather(e)
-        y_all, keep = gather(y), gather(takes_part)
-        if int(keep.sum()) < 2:
+    def _soft_loss(self, g: Tensor, z: Tensor, e: Tensor, y: Tensor, keep: Tensor) -> Tensor:
+        """Return L_soft of one level; ``keep`` numbers the cases of all processes that have a report and a target."""
+        v, z_all, e_all, y_all = gather(foreground_vectors(g, y)), gather(z), gather(e), gather(y)
+        if len(keep) < 2:
             return v.sum() * 0.0
         similarities = pair_similarities(e_all[keep], y_all[keep], report_weight=self.report_weight)
         return soft_contrast_loss(

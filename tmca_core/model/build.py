@@ -177,6 +177,31 @@ def with_efficientnet_lite(
     return model, architecture.model_copy(update={"image_encoder": image})
 
 
+def with_image_side(
+    model: Tmca,
+    architecture: TmcaArchitecture,
+    image: ImageEncoderArchitecture,
+    enhancement: EnhancementArchitecture | None = None,
+) -> tuple[Tmca, TmcaArchitecture]:
+    """Return a network with the text encoder of ``model``, and all that looks at pictures at random and of other sizes.
+
+    Parameters
+    ----------
+    model, architecture : Tmca, TmcaArchitecture
+        Whose words are taken over.
+    image : CompactImageEncoder, EfficientNetLiteImageEncoder or ConvNeXtImageEncoder
+        Sizes of the new image encoder; the decoder's follow from them.
+    enhancement : EnhancementArchitecture, optional
+        Other than that of ``architecture``.
+
+    """
+    update = {"image_encoder": image, "enhancement": enhancement or architecture.enhancement}
+    architecture = architecture.model_copy(update=update)
+    other = build_tmca(architecture, model.tokenizer.vocabulary)
+    other.text_encoder.load_state_dict(model.text_encoder.state_dict())
+    return other, architecture
+
+
 def build_tmca_tiny(
     *, enhancement: EnhancementArchitecture | None = None, alignment: AlignmentArchitecture | None = None
 ) -> tuple[Tmca, TmcaArchitecture]:

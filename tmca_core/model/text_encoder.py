@@ -6,12 +6,11 @@ sequence, nothing is cut, equal sentences are encoded once, and a sentence's att
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +30,8 @@ class ReportTokens:
     ----------
     input_ids, attention_mask : Tensor, shape (N, L)
         The distinct segments, padded to the longest.
+    lengths : tuple of int, length N
+        Tokens of each segment; kept beside the mask so that no device is asked for them.
     segments : tuple of tuple of (int, int)
         Per report its (segment, sentence) pairs in reading order. Empty for no report.
 
@@ -38,11 +39,12 @@ class ReportTokens:
 
     input_ids: Tensor
     attention_mask: Tensor
+    lengths: tuple[int, ...]
     segments: tuple[tuple[tuple[int, int], ...], ...]
 
     def to(self, device: torch.device) -> ReportTokens:
         """Return the same tokens on ``device``."""
-        return ReportTokens(self.input_ids.to(device), self.attention_mask.to(device), self.segments)
+        return replace(self, input_ids=self.input_ids.to(device), attention_mask=self.attention_mask.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ class ReportTokenizer:
             for report in reports
         )
         ids, mask = self._pad(list(index))
-        return ReportTokens(ids, mask, segments)
+        return ReportTokens(ids, mask, tuple(len(window) for window in index), segments)
 
     @property
     def vocabulary(self) -> list[str]:
@@ -180,28 +182,39 @@ class TextEncoder(nn.Module):
 
     def forward(self, reports: ReportTokens) -> ReportEmbedding:
         """Return the embedding of every report; those without a sentence get the null embedding."""
-        states = self._segment_states(reports)  # N tensors of (length, d)
-        rows = [[(states[segment], sentence) for segment, sentence in report] for report in reports.segments]
-        tokens = [torch.cat([state for state, _ in row]) if row else self.null for row in rows]
-        sentence = [_sentence_of_token(row, self.null.device) for row in rows]
-        lengths = torch.tensor([len(t) for t in tokens], device=self.null.device)
-        embedding = pad_sequence([t.to(self.null.dtype) for t in tokens], batch_first=True)  # (B, T, d)
+        index, sentence = _token_places(reports)  # (B, T), made here and sent at once
+        device = self.null.device
+        index, sentence = index.to(device), sentence.to(device)
+        mask = index >= 0
+        # The row behind the last token is the null embedding.
+        embedding = self._states(reports).index_select(0, index.clamp_min(0).flatten()).unflatten(0, index.shape)
         return ReportEmbedding(
-            tokens=embedding,
-            mask=torch.arange(embedding.shape[1], device=lengths.device)[None] < lengths[:, None],
-            sentence=pad_sequence(sentence, batch_first=True, padding_value=-1),
-            has_report=torch.tensor([bool(row) for row in rows], device=lengths.device),
+            tokens=embedding.masked_fill(~mask[..., None], 0.0),  # (B, T, d)
+            mask=mask,
+            sentence=sentence,
+            has_report=torch.tensor([bool(report) for report in reports.segments]).to(device),
         )
 
-    def _segment_states(self, reports: ReportTokens) -> list[Tensor]:
-        if reports.input_ids.shape[0] == 0:
-            return []
-        ids, mask = reports.input_ids, reports.attention_mask
-        hidden = self.bert(ids, mask)  # (N, L, d)
-        return [state[keep] for state, keep in zip(hidden, mask, strict=True)]
+    def _states(self, reports: ReportTokens) -> Tensor:
+        """Return the vectors of all tokens of all segments, padding included, and the null embedding: (N L + 1, d)."""
+        if not reports.lengths:
+            return self.null
+        hidden = self.bert(reports.input_ids, reports.attention_mask)  # (N, L, d)
+        return torch.cat([hidden.flatten(0, 1).to(self.null.dtype), self.null])
 
 
-def _sentence_of_token(row: list[tuple[Tensor, int]], device: torch.device) -> Tensor:
-    if not row:
-        return torch.full((1,), -1, dtype=torch.int64, device=device)
-    return torch.cat([torch.full((len(state),), s, dtype=torch.int64, device=device) for state, s in row])
+def _token_places(reports: ReportTokens) -> tuple[Tensor, Tensor]:
+    """Return, for every token of every report, its row among all states and its sentence, (B, T); -1 for padding.
+
+    The null embedding's row is the last one, its sentence -1.
+    """
+    width = reports.input_ids.shape[1]
+    null = len(reports.lengths) * width
+    rows = [
+        [(segment * width + i, sentence) for segment, sentence in report for i in range(reports.lengths[segment])]
+        or [(null, -1)]
+        for report in reports.segments
+    ]
+    longest = max(len(row) for row in rows)
+    places = torch.tensor([row + [(-1, -1)] * (longest - len(row)) for row in rows])  # (B, T, 2)
+    return places[..., 0], places[..., 1]

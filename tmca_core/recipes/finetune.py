@@ -421,7 +421,9 @@ class _Run:
         if config.mode == "adapters":
             schedule = schedule.model_copy(update={"image_learning_rate_scale": 1.0})
         self.optimizer = make_optimizer(model, schedule)
-        self.ema = AveragedModel(model, multi_avg_fn=averaging(config.ema_decay), use_buffers=True)
+        self.ema = AveragedModel(
+            model, multi_avg_fn=averaging(config.ema_decay, lambda: self.progress.step), use_buffers=True
+        )
         self.is_mixed = trains_in_bfloat16(config.precision, device)
         self.resolved = config.model_dump_json(
             exclude={"out", "model", "device", "threads", "checkpoint_every", "examples"}
@@ -531,7 +533,7 @@ class _Run:
         for first in range(0, len(told), part):
             some = slice(first, first + part)
             loss = self._loss(images[some], masks[some], weights[some], told[some]) * (len(told[some]) / len(told))
-            value += self.processes.mean(loss.detach())
+            value += float(self.processes.mean(loss))
             if not math.isfinite(value):
                 names = ", ".join(dict.fromkeys(lesson.case for lesson in lessons if lesson.kind != "replay"))
                 raise TrainingStopped(

@@ -115,13 +115,13 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad.copy_(mean.view_as(parameter))
 
-    def mean(self, value: torch.Tensor) -> float:
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Return the mean of a scalar over the processes: the same number on each."""
         if self.count == 1:
-            return float(value)
+            return value.detach()
         total = value.detach().clone()
         dist.all_reduce(total)
-        return float(total) / self.count
+        return total / self.count
 
     def interleave(self, own: list[Any]) -> list[Any]:
         """Return all values in order, where this process holds every ``count``-th from ``rank`` on."""

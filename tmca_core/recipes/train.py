@@ -10,32 +10,42 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tmca_core.atomic import atomic_write
-from tmca_core.data.ahead import ahead
-from tmca_core.data.augment import augment
+from tmca_core.data.ahead import ahead, ahead_in_processes
+from tmca_core.data.augment import apply_changes, draw_changes
 from tmca_core.data.datasets import open_dataset
 from tmca_core.data.loader import (
     Sample,
+    bring_to_size,
     collate,
     epoch_order,
     phantom_samples,
     read_samples,
+    stack,
     standardise_batch,
 )
 from tmca_core.data.telling import Teller
 from tmca_core.device import choose_device, trains_in_bfloat16
 from tmca_core.errors import ConfigError, TmcaError
 from tmca_core.metrics import CaseScore, Scores, score_case
-from tmca_core.model.build import build_tmca_base, build_tmca_compact, build_tmca_tiny, with_efficientnet_lite
+from tmca_core.model.build import (
+    build_tmca_base,
+    build_tmca_compact,
+    build_tmca_tiny,
+    with_efficientnet_lite,
+    with_image_side,
+)
 from tmca_core.model.checkpoint import find_model, load_model, read_manifest, save_model
 from tmca_core.model.hub import PretrainedSource
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
@@ -46,15 +56,20 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tmca_core.data.augment import Changes
     from tmca_core.data.case import Case
-    from tmca_core.data.telling import Told
     from tmca_core.metrics import Half
     from tmca_core.model.architecture import TmcaArchitecture
+    from tmca_core.model.text_encoder import ReportTokens
     from tmca_core.model.tmca import Tmca
     from tmca_core.recipes.train_config import ModelConfig, ScheduleConfig, TrainConfig
 
 # Training phantoms count from here; lower seeds stay unseen, for the demonstration and for tests.
 FIRST_PHANTOM_SEED = 1_000_000
+
+
+# Where and how fast, which leaves what is learnt as it is.
+_NOT_THE_TRAINING = {"out", "device", "threads", "workers", "checkpoint_every"}
 
 
 class TrainingStopped(TmcaError):
@@ -107,11 +122,15 @@ class EpochDone:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """What the network is shown in a step: this process's rows, still on the CPU."""
+    """A step's batch before any pixel is touched, on the CPU: this process's rows, and the changes of all."""
 
     images: Tensor
     masks: Tensor
-    told: list[Told]
+    size: int
+    changes: Changes
+    rows: slice
+    tokens: ReportTokens
+    is_own: Tensor
 
 
 @dataclass(frozen=True)
@@ -170,7 +189,7 @@ def _train(config: TrainConfig, device: torch.device, processes: Processes) -> I
         num_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         resumed_at_step=run.progress.step,
     )
-    while run.progress.epoch < config.schedule.num_epochs:
+    while run.progress.epoch < config.schedule.num_epochs and not run.is_time_up:
         yield from run.epoch()
         yield run.finish_epoch()
     yield TrainingFinished(run.weights, read_manifest(run.weights).weights_sha256, run.progress.best_score)
@@ -180,6 +199,8 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     """Build the network that a configuration names, on pretrained weights where it has sources."""
     if config.start_from:
         model, architecture, _ = load_model(find_model(config.start_from))
+        if config.image is not None:
+            return with_image_side(model, architecture, config.image, config.enhancement)
         if not config.image_encoder:
             return model, architecture
         return with_efficientnet_lite(
@@ -208,9 +229,12 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     return build_tmca_base(image_source=PretrainedSource(config.image_encoder, config.image_revision), **parts)
 
 
-def batch_threads(device: torch.device) -> int:
-    """Return how many threads prepare batches ahead: none on a CPU, where the network uses all cores itself."""
-    return 0 if device.type == "cpu" else max(min((os.cpu_count() or 2) - 1, 4), 1)
+def batch_workers(device: torch.device, workers: int = 0) -> int:
+    """Return how many workers prepare batches ahead: none on a CPU, where the network uses all cores itself.
+
+    Elsewhere ``workers``, or for 0 as many as the machine has cores to spare, up to eight.
+    """
+    return 0 if device.type == "cpu" else workers or max(min((os.cpu_count() or 2) - 1, 8), 1)
 
 
 def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:
@@ -222,7 +246,7 @@ def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> floa
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+def averaging(decay: float, num_steps_done: Callable[[], int]) -> Callable[[Any, Any, Any], None]:
     """Return the update of the weights' exponential moving average.
 
     The first steps count less long, so that the average does not remember the random start: after n steps the decay is
@@ -230,13 +254,12 @@ def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     """
 
     @torch.no_grad()
-    def update(averages: Sequence[Tensor], currents: Sequence[Tensor], num_averaged: Tensor) -> None:
-        n = float(num_averaged)
-        weight = 1.0 - min(decay, (1.0 + n) / (10.0 + n))
-        for average, current in zip(averages, currents, strict=True):
-            if average.is_floating_point():
-                average.lerp_(current.to(average.dtype), weight)
-            else:
+    def update(averages: list[Tensor], currents: list[Tensor], _: Tensor) -> None:
+        n = num_steps_done()  # the count that is passed in lies on the device, which would be waited for
+        if averages[0].is_floating_point():  # all of a call are of one type
+            get_ema_multi_avg_fn(min(decay, (1.0 + n) / (10.0 + n)))(averages, currents, _)
+        else:
+            for average, current in zip(averages, currents, strict=True):
                 average.copy_(current)
 
     return update
@@ -290,11 +313,16 @@ class _Run:
         self.steps_per_epoch = max(len(train_samples) // schedule.batch_size, 1)
         self.num_steps = self.steps_per_epoch * schedule.num_epochs
         self.optimizer = make_optimizer(model, schedule)
-        self.ema = AveragedModel(model, multi_avg_fn=averaging(schedule.ema_decay), use_buffers=True)
+        average = averaging(schedule.ema_decay, lambda: self.progress.step)
+        self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self.ema.n_averaged = self.ema.n_averaged.cpu()  # it is looked at in every step
         self.is_mixed = trains_in_bfloat16(config.run.precision, device)
-        self.resolved = config.model_dump_json(exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
+        self.resolved = config.model_dump_json(exclude={"run": _NOT_THE_TRAINING})
+        self.unread_losses: deque[Tensor] = deque()
         self.folder, self.weights = config.run.out, config.run.out / config.run.name
         self.progress = self._resume()
+        if config.run.compile:  # after the average was made, which stays as it is
+            model.image_encoder.compile(dynamic=False)
 
     @property
     def _averaged(self) -> Tmca:
@@ -310,20 +338,30 @@ class _Run:
                 file.write(self.config.model_dump_json(indent=2).encode())
         return Progress()
 
+    @property
+    def is_time_up(self) -> bool:
+        """Whether the minutes that the schedule allows are over; the same answer in all processes."""
+        minutes = self.config.schedule.minutes
+        return bool(minutes) and bool(self.processes.agree(self.progress.seconds >= 60.0 * minutes))
+
     def epoch(self) -> Iterator[StepDone]:
         """Train the rest of the epoch under way."""
-        progress, schedule = self.progress, self.config.schedule
-        batches = ahead(self._prepare, list(self._batches()), threads=batch_threads(self.device))
+        progress, schedule, run = self.progress, self.config.schedule, self.config.run
+        # A GPU goes on with the next step while the last one's loss is read.
+        num_unread = 0 if self.device.type == "cpu" else 1
         started = time.perf_counter()
-        for prepared, waited in batches:
-            loss = self._step(prepared)
+        for prepared, waited in self._prepared_batches():
+            self.unread_losses.append(self._step(prepared))
             progress.batch += 1
             progress.step += 1
+            is_checkpoint = progress.step % run.checkpoint_every == 0
+            is_last = progress.batch == self.steps_per_epoch
+            loss = self._read_losses(0 if is_checkpoint or is_last else num_unread)
             seconds = time.perf_counter() - started
-            for name, value in (("loss", loss), ("waited", waited), ("seconds", seconds)):
+            for name, value in (("waited", waited), ("seconds", seconds)):
                 progress.running[name] = progress.running.get(name, 0.0) + value
             progress.seconds += seconds
-            if progress.step % self.config.run.checkpoint_every == 0:
+            if is_checkpoint:
                 self._save_state()
             yield StepDone(
                 step=progress.step,
@@ -333,7 +371,17 @@ class _Run:
                 images_per_second=schedule.batch_size / seconds,
                 eta_s=self._eta(seconds),
             )
+            if self.is_time_up:
+                self._read_losses(0)
+                break
             started = time.perf_counter()
+
+    def _prepared_batches(self) -> Iterator[tuple[_Prepared, float]]:
+        """Return what is left of the epoch, with the seconds that each batch was waited for."""
+        jobs, workers = list(self._batches()), batch_workers(self.device, self.config.run.workers)
+        if workers and sys.platform == "linux":
+            return ahead_in_processes(self._prepare, jobs, processes=workers)
+        return ahead(self._prepare, jobs, threads=workers)
 
     def _batches(self) -> Iterator[tuple[int, list[Sample], int]]:
         """Yield step, samples and picture size of what is left of the epoch."""
@@ -345,46 +393,70 @@ class _Run:
             yield progress.step + batch - progress.batch, [self.train_samples[i] for i in chosen], size
 
     def _prepare(self, job: tuple[int, list[Sample], int]) -> _Prepared:
-        """Join, move, re-expose and tell a batch; all chance comes from the seed and the step."""
+        """Join and tell a batch, and draw its changes; all chance comes from the seed and the step."""
         step, samples, size = job
         generator = torch.Generator().manual_seed(self.config.run.seed * 1_000_003 + step)
         rows = self.processes.rows(len(samples))
-        batch = collate(samples[rows], size)
-        images, masks, mirrored = augment(
-            batch.images, batch.masks, self.config.augment, generator, total=len(samples), rows=rows
-        )
-        told = self.teller.tell(samples, mirrored, generator)[rows]
-        masks[[one.is_denied for one in told]] = 0.0
-        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
-        if self.device.type == "cuda":  # from pinned memory a copy does not hold up the host
-            images, masks = images.pin_memory(), masks.pin_memory()
-        return _Prepared(images, masks, told)
+        changes = draw_changes(len(samples), self.config.augment, generator)
+        told = self.teller.tell(samples, changes.mirrored, generator)[rows]
+        images, masks = stack(samples[rows])
+        masks[[one.is_denied for one in told]] = 0
+        tokens = self.model.tokenizer([one.sentences for one in told])
+        is_own = torch.tensor([one.is_own for one in told])
+        return _Prepared(images, masks, size, changes, rows, tokens, is_own)
 
-    def _step(self, prepared: _Prepared) -> float:
-        config, progress, told = self.config, self.progress, prepared.told
+    def _step(self, prepared: _Prepared) -> Tensor:
+        """Take an optimiser step; return the loss of the whole batch, still on the device."""
+        config, progress = self.config, self.progress
         self.model.train()
-        factor = learning_rate_factor(progress.step, self.num_steps, config.schedule.warmup_share)
+        factor = learning_rate_factor(self._position(), self.num_steps, config.schedule.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        tokens = self.model.tokenizer([one.sentences for one in told]).to(self.device)
-        images = prepared.images.to(self.device, non_blocking=True)
-        masks = prepared.masks.to(self.device, non_blocking=True)
+        batch = bring_to_size(self._send(prepared.images), self._send(prepared.masks), prepared.size)
+        images, masks = apply_changes(batch.images, batch.masks, prepared.changes, prepared.rows)
+        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_mixed):
-            output = self.model(images, tokens)
-        is_own = torch.tensor([one.is_own for one in told], device=self.device)
-        loss = self.model.loss(output, masks, is_own).total
-        value = self.processes.mean(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingStopped(
-                f"The loss became {value} at step {progress.step}; the last checkpoint is kept.",
-                hint="Lower schedule.learning_rate, or set run.precision to float32, and start again.",
-            )
+            output = self.model(images, prepared.tokens.to(self.device))
+        loss = self.model.loss(output, masks, self._send(prepared.is_own)).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.average_gradients(self.model)
         clip_grad_norm_(self.model.parameters(), config.schedule.gradient_clip)
         self.optimizer.step()
         self.ema.update_parameters(self.model)
+        progress.running["steps"] = progress.running.get("steps", 0.0) + 1.0
+        return self.processes.mean(loss.detach())
+
+    def _position(self) -> int:
+        """Return the step that the learning rate is taken at: that of the clock where minutes are given."""
+        progress, minutes = self.progress, self.config.schedule.minutes
+        if not minutes:
+            return progress.step
+        return max(progress.step, min(int(self.num_steps * progress.seconds / (60.0 * minutes)), self.num_steps - 1))
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device; from pinned memory a copy does not hold up the host."""
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def _read_losses(self, num_left: int) -> float:
+        """Read the losses of all but the last ``num_left`` steps; return the newest that was read.
+
+        Raises
+        ------
+        TrainingStopped
+            If one is no number.
+
+        """
+        value = math.nan
+        while len(self.unread_losses) > num_left:
+            value = float(self.unread_losses.popleft())
+            if not math.isfinite(value):
+                step = self.progress.step - len(self.unread_losses) - 1
+                raise TrainingStopped(
+                    f"The loss became {value} at step {step}; the last checkpoint is kept.",
+                    hint="Lower schedule.learning_rate, or set run.precision to float32, and start again.",
+                )
+            self.progress.running["loss"] = self.progress.running.get("loss", 0.0) + value
         return value
 
     def finish_epoch(self) -> EpochDone:
@@ -403,7 +475,7 @@ class _Run:
             epoch=progress.epoch + 1,
             num_epochs=schedule.num_epochs,
             image_size=size,
-            loss=progress.running["loss"] / self.steps_per_epoch,
+            loss=progress.running["loss"] / progress.running["steps"],
             dice_mean=score,
             dice_pooled=given.dice_pooled,
             dice_mean_without_report=without.dice_mean,
@@ -519,7 +591,7 @@ def score_samples(
 
 def _without_paths(config: TrainConfig) -> dict[str, Any]:
     """Return the configuration as weights carry it: folders of this machine by their names alone."""
-    values = config.model_dump(mode="json", exclude={"run": {"out", "device", "threads", "checkpoint_every"}})
+    values = config.model_dump(mode="json", exclude={"run": _NOT_THE_TRAINING})
     for section, key in (
         (values["data"], "folder"),
         *((extra, "folder") for extra in values["data"]["more"]),
@@ -547,5 +619,6 @@ def make_optimizer(model: Tmca, schedule: ScheduleConfig) -> torch.optim.AdamW:
         [
             {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
-        ]
+        ],
+        fused=next(model.parameters()).is_cuda,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,7 +12,7 @@ from tmca_core.data.augment import AugmentConfig
 from tmca_core.data.telling import TellingConfig
 from tmca_core.device import Precision
 from tmca_core.errors import ConfigError
-from tmca_core.model.architecture import AlignmentArchitecture, EnhancementArchitecture
+from tmca_core.model.architecture import AlignmentArchitecture, EnhancementArchitecture, ImageEncoderArchitecture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,8 @@ class ModelConfig(_Frozen):
     """Which network. Sources are local folders or hub ids; a hub id needs its revision.
 
     ``start_from`` continues from the weights of a model instead of the pretrained encoders; with ``image_encoder``
-    beside it, the folder of an EfficientNet-Lite0, that one takes the place of the model's own image encoder.
+    beside it, the folder of an EfficientNet-Lite0, that one takes the place of the model's own image encoder. With
+    ``image``, the sizes of an image encoder, only the text encoder is taken from that model: the rest starts at random.
     """
 
     size: Literal["tiny", "compact", "base"] = "compact"
@@ -63,6 +64,7 @@ class ModelConfig(_Frozen):
     image_revision: str | None = None
     num_trainable_text_layers: int = Field(default=2, ge=0)
     start_from: str = ""
+    image: Annotated[ImageEncoderArchitecture, Field(discriminator="kind")] | None = None
     enhancement: EnhancementArchitecture | None = None
     alignment: AlignmentArchitecture | None = None
 
@@ -78,10 +80,13 @@ class ScheduleConfig(_Frozen):
     """How long, how fast, how regularised. One cosine runs over all stages.
 
     ``text_learning_rate_scale`` and ``image_learning_rate_scale`` slow pretrained encoders down; an image encoder that
-    starts at random learns at the full rate.
+    starts at random learns at the full rate. With ``minutes``, training ends when they are over, validation included,
+    if the epochs are not done before; the learning rate falls with the clock then, and a training that was resumed does
+    not end in the same weights.
     """
 
     stages: tuple[Stage, ...] = (Stage(image_size=224, epochs=8),)
+    minutes: float = Field(default=0.0, ge=0)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     text_learning_rate_scale: float = Field(default=0.1, ge=0)
@@ -103,7 +108,11 @@ class ScheduleConfig(_Frozen):
 
 
 class RunConfig(_Frozen):
-    """Where it goes, and on what. ``threads`` 0 leaves the choice to torch."""
+    """Where it goes, and on what. ``threads`` 0 leaves the choice to torch.
+
+    ``workers`` prepare batches ahead where a GPU computes; 0 takes the cores that are to spare. ``compile`` lets torch
+    compile the image encoder, which takes a minute and pays in long trainings on a GPU.
+    """
 
     out: Path
     name: str = "tmca-compact"
@@ -112,6 +121,8 @@ class RunConfig(_Frozen):
     device: str = "auto"
     precision: Precision = "auto"
     threads: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0)
+    compile: bool = False
     checkpoint_every: int = Field(default=100, ge=1)
 
 

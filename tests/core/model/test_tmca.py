@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 import time
 
 import pytest
@@ -7,7 +8,6 @@ import torch
 
 from tmca_core.model.architecture import AlignmentArchitecture, EnhancementArchitecture
 from tmca_core.model.build import build_tmca, build_tmca_tiny, tiny_vocabulary
-from tmca_core.model.text_encoder import ReportTokens
 
 REPORTS = [["Opacity in the left lower zone.", "No effusion."], ["Both lungs are clear."]]
 
@@ -51,7 +51,7 @@ def test_padding_a_report_changes_nothing(tiny):
 def test_wider_padding_of_the_tokens_changes_nothing(tiny):
     tokens = tiny.tokenizer(REPORTS)
     pad = torch.nn.functional.pad
-    wider = ReportTokens(pad(tokens.input_ids, (0, 9)), pad(tokens.attention_mask, (0, 9)), tokens.segments)
+    wider = replace(tokens, input_ids=pad(tokens.input_ids, (0, 9)), attention_mask=pad(tokens.attention_mask, (0, 9)))
     with torch.inference_mode():
         a, b = tiny.encode_reports(tokens), tiny.encode_reports(wider)
     torch.testing.assert_close(a.tokens, b.tokens, rtol=1e-4, atol=1e-5)

@@ -96,7 +96,7 @@ def test_base_without_an_image_encoder_is_refused(tmp_path, data):
 
 def test_the_training_loss_falls(tmp_path, data):
     config = read_train_config(
-        write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=15}]"]
+        write_config(tmp_path / "c.toml", data), ["schedule.stages=[{image_size=64, epochs=20}]"]
     )
     losses = [event.loss for event in train(config) if isinstance(event, EpochDone)]
     assert losses[-1] < 0.8 * losses[0]
@@ -205,7 +205,7 @@ def test_batches_prepared_ahead_train_the_same_weights(tmp_path, data, monkeypat
     for threads in (0, 2):
         (tmp_path / f"{threads}").mkdir()
         config = read_train_config(write_config(tmp_path / f"{threads}" / "c.toml", data), ["augment.flip=0.5"])
-        monkeypatch.setattr("tmca_core.recipes.train.batch_threads", lambda device, threads=threads: threads)
+        monkeypatch.setattr("tmca_core.recipes.train.batch_workers", lambda device, workers, n=threads: n)
         events = list(train(config))
         found.append(events[-1].weights_sha256)
         log = [json.loads(line) for line in (tmp_path / f"{threads}" / "run" / "log.jsonl").read_text().splitlines()]

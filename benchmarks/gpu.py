@@ -1,0 +1,199 @@
+"""Training on this GPU: images/s, share of the card's own ceiling (MFU) and memory, of ``tmca-compact`` and ``tmca-base``.
+
+Usage: python benchmarks/gpu.py [--model FOLDER] [--batch N] [--size PIXELS] [--rounds N] [--json FILE]
+
+The ceilings are measured in the same run: a large bfloat16 product of matrices, and a large copy within the memory. A step
+is a whole one as `tmca train` takes it, augmentation, alignment losses, AdamW and the weights' average included; its
+operations are those that torch counts in forward and backward pass. ``tmca-base`` has random weights and the words of
+--model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tmca_core.atomic import atomic_write
+from tmca_core.data.augment import AugmentConfig, apply_changes, draw_changes
+from tmca_core.data.loader import bring_to_size, standardise_batch
+from tmca_core.device import choose_device, trains_in_bfloat16
+from tmca_core.model.architecture import ConvNeXtImageEncoder, EnhancementArchitecture
+from tmca_core.model.build import with_image_side
+from tmca_core.model.checkpoint import DEFAULT_MODEL, find_model, load_model
+from tmca_core.recipes.train import averaging, make_optimizer
+from tmca_core.recipes.train_config import ScheduleConfig
+from tmca_core.terminal import format_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tmca_core.model.tmca import Tmca
+
+REPORTS = (
+    ("Bilateral pulmonary infection, two infected areas, upper left lung and lower right lung.",),
+    ("Opacity in the left lower zone.", "No effusion.", "The heart is of normal size."),
+    (),
+)
+
+
+def read_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+class Training:
+    """One network and everything that a step needs, on the device."""
+
+    def __init__(self, network: Tmca, arguments: argparse.Namespace, device: torch.device) -> None:
+        self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
+        self.device, self.size, self.steps = device, arguments.size, 0
+        self.optimizer = make_optimizer(network, ScheduleConfig())
+        self.average = AveragedModel(network, multi_avg_fn=averaging(0.999, lambda: self.steps), use_buffers=True)
+        self.average.n_averaged = self.average.n_averaged.cpu()
+        shape = (arguments.batch, 1, arguments.size, arguments.size)
+        self.images = torch.randint(0, 256, shape, dtype=torch.uint8)
+        self.masks = (torch.rand(shape) > 0.7).to(torch.uint8)
+        self.told = [REPORTS[n % len(REPORTS)] for n in range(arguments.batch)]
+        self.generator = torch.Generator().manual_seed(0)
+
+    def step(self) -> None:
+        """Take one step, from pictures of uint8 in main memory."""
+        batch = bring_to_size(self.images.to(self.device), self.masks.to(self.device), self.size)
+        changes = draw_changes(len(self.images), AugmentConfig(), self.generator)
+        images, masks = apply_changes(batch.images, batch.masks, changes)
+        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=trains_in_bfloat16("auto", self.device)):
+            output = self.network(images, self.network.tokenizer(self.told).to(self.device))
+        loss = self.network.loss(output, masks).total
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.steps += 1
+
+
+def seconds_of(call: Callable[[], object], device: torch.device, rounds: int) -> float:
+    """Return the median seconds of five groups of calls, the device waited for after each group."""
+    times = []
+    for _ in range(5):
+        wait(device)
+        started = time.perf_counter()
+        for _ in range(max(rounds // 5, 1)):
+            call()
+        wait(device)
+        times.append((time.perf_counter() - started) / max(rounds // 5, 1))
+    return statistics.median(times)
+
+
+def wait(device: torch.device) -> None:
+    """Return when the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def ceilings(device: torch.device) -> dict[str, float]:
+    """Return the rates of a product of bfloat16 matrices, in operations/s, and of a copy, in bytes read and written/s."""
+    n = 8192 if device.type == "cuda" else 512
+    a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
+    source = torch.randn(2**28 if device.type == "cuda" else 2**20, device=device)
+    target = torch.empty_like(source)
+    for call in (lambda: a @ b, lambda: target.copy_(source)):
+        call()
+    return {
+        "bfloat16_flops_per_s": 2.0 * n**3 / seconds_of(lambda: a @ b, device, 20),
+        "copy_bytes_per_s": 2.0 * source.nbytes / seconds_of(lambda: target.copy_(source), device, 20),
+    }
+
+
+def measure(
+    name: str, network: Tmca, arguments: argparse.Namespace, device: torch.device, top: float
+) -> dict[str, Any]:
+    """Return the figures of one network, as it is and with its image encoder compiled."""
+    training = Training(network, arguments, device)
+    training.step()
+    with FlopCounterMode(display=False) as counter:
+        training.step()
+    found: dict[str, Any] = {
+        "weights": sum(p.numel() for p in network.parameters()),
+        "flops_per_image": counter.get_total_flops() / arguments.batch,
+    }
+    for how in ("eager", "compiled"):
+        if how == "compiled":
+            network.image_encoder.compile(dynamic=False)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        for _ in range(5):
+            training.step()
+        rate = arguments.batch / seconds_of(training.step, device, arguments.rounds)
+        found[how] = {
+            "images_per_s": rate,
+            "mfu": rate * found["flops_per_image"] / top,
+            "peak_memory_gb": torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None,
+        }
+        sys.stderr.write(f"{name}, {how}: {rate:.0f} images/s\n")
+    return found
+
+
+def main() -> None:
+    """Print and store."""
+    arguments = read_arguments()
+    torch.manual_seed(0)
+    device = choose_device(arguments.device)
+    top = ceilings(device)
+    compact, architecture, manifest = load_model(find_model(arguments.model))
+    base, _ = with_image_side(compact, architecture, ConvNeXtImageEncoder(), EnhancementArchitecture())
+    rows = {
+        name: measure(name, network, arguments, device, top["bfloat16_flops_per_s"])
+        for name, network in ((f"tmca-compact {manifest.version}", compact), ("tmca-base", base))
+    }
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    told = {
+        "kind": "gpu",
+        "command": f"python benchmarks/gpu.py --batch {arguments.batch} --size {arguments.size}",
+        "machine": f"{card}, torch {torch.__version__}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "batch": arguments.batch,
+        "size": arguments.size,
+        "ceilings": top,
+        "methods": rows,
+    }
+    table = [
+        (
+            name,
+            how,
+            f"{row[how]['images_per_s']:.0f}",
+            f"{row[how]['mfu']:.1%}",
+            f"{row[how]['peak_memory_gb'] or 0:.1f}",
+        )
+        for name, row in rows.items()
+        for how in ("eager", "compiled")
+    ]
+    sys.stdout.write(
+        f"{told['machine']}, batch {arguments.batch}, {arguments.size} x {arguments.size}; ceilings: "
+        f"{top['bfloat16_flops_per_s'] / 1e12:.0f} TFLOP/s in bfloat16, {top['copy_bytes_per_s'] / 1e12:.2f} TB/s\n"
+        f"{format_table(('network', 'image encoder', 'images/s', 'MFU', 'GB'), table)}\n"
+    )
+    if arguments.json is not None:
+        with atomic_write(arguments.json) as file:
+            file.write((json.dumps(told, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
