@@ -1,11 +1,11 @@
-"""Training on this GPU: images/s, share of the card's own ceiling (MFU) and memory, of ``tmca-compact`` and ``tmca-base``.
+"""Training on this GPU: images/s, share of the card's ceiling (MFU) and memory, of ``tmca-compact`` and ``tmca-base``.
 
 Usage: python benchmarks/gpu.py [--model FOLDER] [--batch N] [--size PIXELS] [--rounds N] [--json FILE]
 
-The ceilings are measured in the same run: a large bfloat16 product of matrices, and a large copy within the memory. A step
-is a whole one as `tmca train` takes it, augmentation, alignment losses, AdamW and the weights' average included; its
-operations are those that torch counts in forward and backward pass. ``tmca-base`` has random weights and the words of
---model.
+The ceilings are measured in the same run: a large bfloat16 product of matrices, and a large copy within the memory.
+A step is a whole one as `tmca train` takes it, augmentation, alignment losses, AdamW and the weights' average included;
+its operations are those that torch counts in forward and backward pass. ``tmca-base`` has random weights and the words
+of --model. What is measured is stored after each network, for leases of a card end when they end.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from tmca_core.model.tmca import Tmca
 
+WAYS = ("eager", "compiled")
 REPORTS = (
     ("Bilateral pulmonary infection, two infected areas, upper left lung and lower right lung.",),
     ("Opacity in the left lower zone.", "No effusion.", "The heart is of normal size."),
@@ -109,7 +110,7 @@ def wait(device: torch.device) -> None:
 
 
 def ceilings(device: torch.device) -> dict[str, float]:
-    """Return the rates of a product of bfloat16 matrices, in operations/s, and of a copy, in bytes read and written/s."""
+    """Return the rates of a product of bfloat16 matrices, operations/s, and of a copy, bytes read and written/s."""
     n = 8192 if device.type == "cuda" else 512
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
     source = torch.randn(2**28 if device.type == "cuda" else 2**20, device=device)
@@ -134,7 +135,7 @@ def measure(
         "weights": sum(p.numel() for p in network.parameters()),
         "flops_per_image": counter.get_total_flops() / arguments.batch,
     }
-    for how in ("eager", "compiled"):
+    for how in WAYS:
         if how == "compiled":
             network.image_encoder.compile(dynamic=False)
         if device.type == "cuda":
@@ -159,12 +160,8 @@ def main() -> None:
     top = ceilings(device)
     compact, architecture, manifest = load_model(find_model(arguments.model))
     base, _ = with_image_side(compact, architecture, ConvNeXtImageEncoder(), EnhancementArchitecture())
-    rows = {
-        name: measure(name, network, arguments, device, top["bfloat16_flops_per_s"])
-        for name, network in ((f"tmca-compact {manifest.version}", compact), ("tmca-base", base))
-    }
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    told = {
+    told: dict[str, Any] = {
         "kind": "gpu",
         "command": f"python benchmarks/gpu.py --batch {arguments.batch} --size {arguments.size}",
         "machine": f"{card}, torch {torch.__version__}",
@@ -172,27 +169,30 @@ def main() -> None:
         "batch": arguments.batch,
         "size": arguments.size,
         "ceilings": top,
-        "methods": rows,
+        "methods": {},
     }
-    table = [
-        (
-            name,
-            how,
-            f"{row[how]['images_per_s']:.0f}",
-            f"{row[how]['mfu']:.1%}",
-            f"{row[how]['peak_memory_gb'] or 0:.1f}",
-        )
-        for name, row in rows.items()
-        for how in ("eager", "compiled")
-    ]
+    for name, network in ((f"tmca-compact {manifest.version}", compact), ("tmca-base", base)):
+        told["methods"][name] = measure(name, network, arguments, device, top["bfloat16_flops_per_s"])
+        if arguments.json is not None:
+            with atomic_write(arguments.json) as file:
+                file.write((json.dumps(told, indent=2) + "\n").encode())
     sys.stdout.write(
         f"{told['machine']}, batch {arguments.batch}, {arguments.size} x {arguments.size}; ceilings: "
         f"{top['bfloat16_flops_per_s'] / 1e12:.0f} TFLOP/s in bfloat16, {top['copy_bytes_per_s'] / 1e12:.2f} TB/s\n"
-        f"{format_table(('network', 'image encoder', 'images/s', 'MFU', 'GB'), table)}\n"
+        f"{table(told['methods'])}\n"
     )
-    if arguments.json is not None:
-        with atomic_write(arguments.json) as file:
-            file.write((json.dumps(told, indent=2) + "\n").encode())
+
+
+def table(methods: dict[str, Any]) -> str:
+    """Return a row per network and way."""
+    rows = []
+    for name, found in methods.items():
+        for how in WAYS:
+            row = found[how]
+            memory = row["peak_memory_gb"]
+            of_card = f"{memory:.1f}" if memory is not None else ""
+            rows.append((name, how, f"{row['images_per_s']:.0f}", f"{row['mfu']:.1%}", of_card))
+    return format_table(("network", "image encoder", "images/s", "MFU", "GB"), rows)
 
 
 if __name__ == "__main__":

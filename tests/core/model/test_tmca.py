@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
 import time
+from dataclasses import replace
 
 import pytest
 import torch

@@ -15,9 +15,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tmca_core.errors import CheckpointError, ConfigError, DatasetError
+from tmca_core.model.checkpoint import load_model
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
-from tmca_core.recipes.train import EpochDone, StepDone, TrainingFinished, TrainingStopped, learning_rate_factor, train
+from tmca_core.recipes.train import (
+    EpochDone,
+    StepDone,
+    TrainingFinished,
+    TrainingStopped,
+    batch_workers,
+    learning_rate_factor,
+    train,
+)
 from tmca_core.recipes.train_config import read_train_config
 from tmca_core.report import parse_report
 
@@ -200,14 +209,53 @@ def test_the_learning_rate_warms_up_and_falls():
     assert factors[-1] < 0.02
 
 
-def test_batches_prepared_ahead_train_the_same_weights(tmp_path, data, monkeypatch):
+@pytest.mark.parametrize("platform", [sys.platform, "darwin"], ids=["processes", "threads"])
+def test_batches_prepared_ahead_train_the_same_weights(tmp_path, data, monkeypatch, platform):
     found = []
-    for threads in (0, 2):
-        (tmp_path / f"{threads}").mkdir()
-        config = read_train_config(write_config(tmp_path / f"{threads}" / "c.toml", data), ["augment.flip=0.5"])
-        monkeypatch.setattr("tmca_core.recipes.train.batch_workers", lambda device, workers, n=threads: n)
+    for workers in (0, 2):
+        (tmp_path / f"{workers}").mkdir()
+        config = read_train_config(write_config(tmp_path / f"{workers}" / "c.toml", data), ["augment.flip=0.5"])
+        monkeypatch.setattr("tmca_core.recipes.train.batch_workers", lambda device, _, n=workers: n)
+        monkeypatch.setattr(sys, "platform", platform)
         events = list(train(config))
         found.append(events[-1].weights_sha256)
-        log = [json.loads(line) for line in (tmp_path / f"{threads}" / "run" / "log.jsonl").read_text().splitlines()]
+        log = [json.loads(line) for line in (tmp_path / f"{workers}" / "run" / "log.jsonl").read_text().splitlines()]
         assert all(0 <= line["waiting_share"] <= 1 for line in log)
     assert found[0] == found[1]
+
+
+def test_workers_are_for_gpus_and_can_be_set():
+    assert batch_workers(torch.device("cpu"), 4) == 0
+    assert batch_workers(torch.device("cuda"), 4) == 4
+    assert 1 <= batch_workers(torch.device("cuda")) <= 8
+
+
+def test_minutes_end_a_training_whose_learning_rate_has_fallen_by_then(tmp_path, data, monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    overrides = ["schedule.stages=[{image_size=64, epochs=1000}]", "schedule.minutes=0.05", "schedule.warmup_share=0.0"]
+    events = list(train(read_train_config(write_config(tmp_path / "c.toml", data), overrides)))
+    assert isinstance(events[-1], TrainingFinished)
+    assert 3.0 <= [event for event in events if isinstance(event, EpochDone)][-1].seconds < 60.0
+    assert len(rates) < 3000
+    assert rates[-1] < 0.3 * rates[0]
+
+
+def test_a_new_image_side_keeps_the_words_of_the_model_it_starts_from(tmp_path, data):
+    first = list(train(read_train_config(write_config(tmp_path / "c.toml", data))))[-1].folder
+    image = "{kind='compact', channels=[8, 12, 16, 24], depths=[1, 1, 1, 1], detail_channels=6}"
+    path = tmp_path / "other"
+    path.mkdir()
+    overrides = [f"model.start_from='{first}'", f"model.image={image}", "schedule.text_learning_rate_scale=0.0"]
+    second = list(train(read_train_config(write_config(path / "c.toml", data), overrides)))[-1].folder
+    old, new = (load_file(folder / "model.safetensors") for folder in (first, second))
+    words = [name for name in new if name.startswith("text_encoder.bert.embeddings.")]
+    assert words
+    assert all(torch.equal(old[name], new[name]) for name in words)
+    assert load_model(second)[1].image_encoder.channels == (8, 12, 16, 24)
