@@ -24,12 +24,14 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tmca_core.atomic import atomic_write
-from tmca_core.data.augment import AugmentConfig, apply_changes, draw_changes
-from tmca_core.data.loader import bring_to_size, standardise_batch
+from tmca_core.data.augment import AugmentConfig
+from tmca_core.data.loader import phantom_samples
+from tmca_core.data.telling import Teller, TellingConfig
 from tmca_core.device import choose_device, trains_in_bfloat16
-from tmca_core.model.architecture import ConvNeXtImageEncoder, EnhancementArchitecture
+from tmca_core.model.architecture import ConvNeXtImageEncoder, EnhancementArchitecture, PreprocessArchitecture
 from tmca_core.model.build import with_image_side
 from tmca_core.model.checkpoint import DEFAULT_MODEL, find_model, load_model
+from tmca_core.recipes.batches import prepare_batch, show
 from tmca_core.recipes.train import averaging, make_optimizer
 from tmca_core.recipes.train_config import ScheduleConfig
 from tmca_core.terminal import format_table
@@ -40,11 +42,6 @@ if TYPE_CHECKING:
     from tmca_core.model.tmca import Tmca
 
 WAYS = ("eager", "compiled")
-REPORTS = (
-    ("Bilateral pulmonary infection, two infected areas, upper left lung and lower right lung.",),
-    ("Opacity in the left lower zone.", "No effusion.", "The heart is of normal size."),
-    (),
-)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -64,25 +61,23 @@ class Training:
 
     def __init__(self, network: Tmca, arguments: argparse.Namespace, device: torch.device) -> None:
         self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
-        self.device, self.size, self.steps = device, arguments.size, 0
+        self.device, self.steps = device, 0
         self.optimizer = make_optimizer(network, ScheduleConfig())
         self.average = AveragedModel(network, multi_avg_fn=averaging(0.999, lambda: self.steps), use_buffers=True)
         self.average.n_averaged = self.average.n_averaged.cpu()
-        shape = (arguments.batch, 1, arguments.size, arguments.size)
-        self.images = torch.randint(0, 256, shape, dtype=torch.uint8)
-        self.masks = (torch.rand(shape) > 0.7).to(torch.uint8)
-        self.told = [REPORTS[n % len(REPORTS)] for n in range(arguments.batch)]
-        self.generator = torch.Generator().manual_seed(0)
+        preprocess = PreprocessArchitecture(image_size=arguments.size)
+        samples = list(phantom_samples(range(8), preprocess)) * (arguments.batch // 8 + 1)
+        samples = samples[: arguments.batch]
+        generator = torch.Generator().manual_seed(0)
+        teller = Teller(samples, TellingConfig())
+        self.batch = prepare_batch(samples, arguments.size, AugmentConfig(), teller, network.tokenizer, generator)
 
     def step(self) -> None:
-        """Take one step, from pictures of uint8 in main memory."""
-        batch = bring_to_size(self.images.to(self.device), self.masks.to(self.device), self.size)
-        changes = draw_changes(len(self.images), AugmentConfig(), self.generator)
-        images, masks = apply_changes(batch.images, batch.masks, changes)
-        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
+        """Take one step, from a prepared batch in main memory."""
+        shown = show(self.batch, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=trains_in_bfloat16("auto", self.device)):
-            output = self.network(images, self.network.tokenizer(self.told).to(self.device))
-        loss = self.network.loss(output, masks).total
+            output = self.network(shown.images, shown.tokens)
+        loss = self.network.loss(output, shown.masks, shown.is_own).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

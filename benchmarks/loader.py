@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/loader.py [--model NAME] [--device auto] [--batch 32] [--size 224] [--rounds N] [--json FILE]
 
-A batch is joined, moved, re-exposed, and its reports are written anew, as a training with all of that switched on does.
-On a CPU this happens between two steps, since threads would take the network's cores; elsewhere in threads, ahead of
-the step that needs it. `tmca train` logs the share of the time that was waited as ``waiting_share``, too.
+What happens to each picture is drawn and its report is written anew, as a training with all of that switched on does;
+pixels are moved where the network computes, as part of its step. On a CPU batches are prepared between two steps, since
+workers would take the network's cores; elsewhere ahead of the step that needs them, in processes or threads. `tmca
+train` logs the share of the time that was waited as ``waiting_share``, too.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))  # run as a script, bes
 from methods import Ours
 from run import origin, store
 
-from tmca_core.data.ahead import ahead
-from tmca_core.data.augment import AugmentConfig, augment
-from tmca_core.data.loader import collate, phantom_samples, standardise_batch
+from tmca_core.data.augment import AugmentConfig
+from tmca_core.data.loader import phantom_samples
 from tmca_core.data.telling import Teller, TellingConfig
 from tmca_core.device import choose_device, trains_in_bfloat16
 from tmca_core.model.architecture import PreprocessArchitecture
-from tmca_core.recipes.train import batch_workers, make_optimizer
+from tmca_core.recipes.batches import PreparedBatch, batch_workers, batches_ahead, prepare_batch, show
+from tmca_core.recipes.train import make_optimizer
 from tmca_core.recipes.train_config import ScheduleConfig
 
 TELLING = TellingConfig(dropout=0.2, mismatch=0.15, rewrite=0.45, denied=0.03, statement=0.75)
@@ -58,28 +59,27 @@ def main() -> None:
     network = Ours(arguments.model, "auto").network.to(device).train()
     optimizer = make_optimizer(network, ScheduleConfig())
 
-    def prepare(seed: int) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str, ...]]]:
-        generator = torch.Generator().manual_seed(seed)
-        batch = collate(samples, arguments.size)
-        images, masks, mirrored = augment(batch.images, batch.masks, AugmentConfig(flip=0.5), generator)
-        told = teller.tell(samples, mirrored, generator)
-        return standardise_batch(images), masks, [one.sentences for one in told]
+    augmentation = AugmentConfig(flip=0.5)
 
-    def train_step(images: torch.Tensor, masks: torch.Tensor, told: list[tuple[str, ...]]) -> None:
-        images = images.to(device, memory_format=torch.channels_last)
+    def prepare(seed: int) -> PreparedBatch:
+        generator = torch.Generator().manual_seed(seed)
+        return prepare_batch(samples, arguments.size, augmentation, teller, network.tokenizer, generator)
+
+    def train_step(prepared: PreparedBatch) -> None:
+        shown = show(prepared, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bfloat16("auto", device)):
-            output = network(images, network.tokenizer(told).to(device))
-        loss = network.loss(output, masks.to(device)).total
+            output = network(shown.images, shown.tokens)
+        loss = network.loss(output, shown.masks, shown.is_own).total
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         float(loss.detach())  # waits for the device
 
-    threads, num_images = batch_workers(device), arguments.batch * arguments.rounds
+    workers, num_images = batch_workers(device), arguments.batch * arguments.rounds
     waited = spent = 0.0
     started = time.perf_counter()
-    for number, (batch, seconds) in enumerate(ahead(prepare, range(arguments.rounds + 1), threads=threads)):
-        train_step(*batch)
+    for number, (batch, seconds) in enumerate(batches_ahead(prepare, range(arguments.rounds + 1), device)):
+        train_step(batch)
         if number:  # the first is to warm up
             waited, spent = waited + seconds, spent + time.perf_counter() - started
         started = time.perf_counter()
@@ -91,15 +91,15 @@ def main() -> None:
         **origin(arguments, "benchmarks/loader.py"),
         "size": arguments.size,
         "device": device.type,
-        "threads_ahead": threads,
+        "workers_ahead": workers,
         "prepared_images_per_s": prepared,
         "trained_images_per_s": num_images / spent,
         "waiting_share": waited / spent,
     }
-    how = f"{threads} threads ahead of the step" if threads else "between two steps"
+    how = f"by {workers} workers ahead of the step" if workers else "between two steps"
     sys.stdout.write(
         f"{told_all['machine']}, batch {arguments.batch}, {arguments.size} px, {device.type}\n"
-        f"one thread prepares {prepared:.0f} images/s; the network trains {num_images / spent:.1f} images/s\n"
+        f"one core prepares {prepared:.0f} images/s; the network trains {num_images / spent:.1f} images/s\n"
         f"prepared {how}, {waited / spent:.1%} of the time is waited for batches\n"
     )
     store(told_all, arguments.json)

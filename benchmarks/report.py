@@ -128,10 +128,10 @@ def speed(told: dict[str, Any]) -> str:
 
 def loader(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/loader.py."""
-    threads = told["threads_ahead"]
-    how = f"in {threads} threads, ahead of the step" if threads else "between two steps"
+    workers = told["workers_ahead"]
+    how = f"by {workers} workers, ahead of the step" if workers else "between two steps"
     return (
-        f"One thread prepares {told['prepared_images_per_s']:.0f} images/s of {told['size']} pixels; the network "
+        f"One core prepares {told['prepared_images_per_s']:.0f} images/s of {told['size']} pixels; the network "
         f"trains {told['trained_images_per_s']:.1f} images/s on {told['device']}. Batches are prepared {how}, and "
         f"{told['waiting_share']:.1%} of the time is waited for them. {_origin(told)}"
     )

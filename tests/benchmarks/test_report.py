@@ -47,7 +47,7 @@ FOLDERS = ORIGIN | {
                  "remarks": [{"text": "5 pairs.", "is_fault": True}, {"text": "Good to know.", "is_fault": False}]}],
 }  # fmt: skip
 LOADER = ORIGIN | {
-    "kind": "loader", "command": "python benchmarks/loader.py", "model": "tmca 1", "threads_ahead": 0, "size": 224,
+    "kind": "loader", "command": "python benchmarks/loader.py", "model": "tmca 1", "workers_ahead": 0, "size": 224,
     "prepared_images_per_s": 300.0, "trained_images_per_s": 10.0, "waiting_share": 0.03, "device": "cpu",
 }  # fmt: skip
 FINETUNE = ORIGIN | {

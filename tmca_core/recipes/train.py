@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -22,17 +20,13 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tmca_core.atomic import atomic_write
-from tmca_core.data.ahead import ahead, ahead_in_processes
-from tmca_core.data.augment import apply_changes, draw_changes
 from tmca_core.data.datasets import open_dataset
 from tmca_core.data.loader import (
     Sample,
-    bring_to_size,
     collate,
     epoch_order,
     phantom_samples,
     read_samples,
-    stack,
     standardise_batch,
 )
 from tmca_core.data.telling import Teller
@@ -48,6 +42,7 @@ from tmca_core.model.build import (
 )
 from tmca_core.model.checkpoint import find_model, load_model, read_manifest, save_model
 from tmca_core.model.hub import PretrainedSource
+from tmca_core.recipes.batches import batches_ahead, prepare_batch, show
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
 from tmca_core.recipes.training_state import STATE, Progress, load_state, save_state
 
@@ -56,12 +51,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tmca_core.data.augment import Changes
     from tmca_core.data.case import Case
     from tmca_core.metrics import Half
     from tmca_core.model.architecture import TmcaArchitecture
-    from tmca_core.model.text_encoder import ReportTokens
     from tmca_core.model.tmca import Tmca
+    from tmca_core.recipes.batches import PreparedBatch
     from tmca_core.recipes.train_config import ModelConfig, ScheduleConfig, TrainConfig
 
 # Training phantoms count from here; lower seeds stay unseen, for the demonstration and for tests.
@@ -118,19 +112,6 @@ class EpochDone:
     is_best: bool
     seconds: float
     waiting_share: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A step's batch before any pixel is touched, on the CPU: this process's rows, and the changes of all."""
-
-    images: Tensor
-    masks: Tensor
-    size: int
-    changes: Changes
-    rows: slice
-    tokens: ReportTokens
-    is_own: Tensor
 
 
 @dataclass(frozen=True)
@@ -227,14 +208,6 @@ def build_model(config: ModelConfig) -> tuple[Tmca, TmcaArchitecture]:
     if config.text_encoder:
         parts["text_source"] = text
     return build_tmca_base(image_source=PretrainedSource(config.image_encoder, config.image_revision), **parts)
-
-
-def batch_workers(device: torch.device, workers: int = 0) -> int:
-    """Return how many workers prepare batches ahead: none on a CPU, where the network uses all cores itself.
-
-    Elsewhere ``workers``, or for 0 as many as the machine has cores to spare, up to eight.
-    """
-    return 0 if device.type == "cpu" else workers or max(min((os.cpu_count() or 2) - 1, 8), 1)
 
 
 def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> float:
@@ -350,7 +323,7 @@ class _Run:
         # A GPU goes on with the next step while the last one's loss is read.
         num_unread = 0 if self.device.type == "cpu" else 1
         started = time.perf_counter()
-        for prepared, waited in self._prepared_batches():
+        for prepared, waited in batches_ahead(self._prepare, list(self._batches()), self.device, run.workers):
             self.unread_losses.append(self._step(prepared))
             progress.batch += 1
             progress.step += 1
@@ -376,13 +349,6 @@ class _Run:
                 break
             started = time.perf_counter()
 
-    def _prepared_batches(self) -> Iterator[tuple[_Prepared, float]]:
-        """Return what is left of the epoch, with the seconds that each batch was waited for."""
-        jobs, workers = list(self._batches()), batch_workers(self.device, self.config.run.workers)
-        if workers and sys.platform == "linux":
-            return ahead_in_processes(self._prepare, jobs, processes=workers)
-        return ahead(self._prepare, jobs, threads=workers)
-
     def _batches(self) -> Iterator[tuple[int, list[Sample], int]]:
         """Yield step, samples and picture size of what is left of the epoch."""
         progress, schedule = self.progress, self.config.schedule
@@ -392,32 +358,24 @@ class _Run:
             chosen = order[batch * schedule.batch_size : (batch + 1) * schedule.batch_size]
             yield progress.step + batch - progress.batch, [self.train_samples[i] for i in chosen], size
 
-    def _prepare(self, job: tuple[int, list[Sample], int]) -> _Prepared:
-        """Join and tell a batch, and draw its changes; all chance comes from the seed and the step."""
+    def _prepare(self, job: tuple[int, list[Sample], int]) -> PreparedBatch:
+        """Prepare a batch; all chance comes from the seed and the step."""
         step, samples, size = job
         generator = torch.Generator().manual_seed(self.config.run.seed * 1_000_003 + step)
         rows = self.processes.rows(len(samples))
-        changes = draw_changes(len(samples), self.config.augment, generator)
-        told = self.teller.tell(samples, changes.mirrored, generator)[rows]
-        images, masks = stack(samples[rows])
-        masks[[one.is_denied for one in told]] = 0
-        tokens = self.model.tokenizer([one.sentences for one in told])
-        is_own = torch.tensor([one.is_own for one in told])
-        return _Prepared(images, masks, size, changes, rows, tokens, is_own)
+        return prepare_batch(samples, size, self.config.augment, self.teller, self.model.tokenizer, generator, rows)
 
-    def _step(self, prepared: _Prepared) -> Tensor:
+    def _step(self, prepared: PreparedBatch) -> Tensor:
         """Take an optimiser step; return the loss of the whole batch, still on the device."""
         config, progress = self.config, self.progress
         self.model.train()
         factor = learning_rate_factor(self._position(), self.num_steps, config.schedule.warmup_share)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        batch = bring_to_size(self._send(prepared.images), self._send(prepared.masks), prepared.size)
-        images, masks = apply_changes(batch.images, batch.masks, prepared.changes, prepared.rows)
-        images = standardise_batch(images).contiguous(memory_format=torch.channels_last)
+        shown = show(prepared, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_mixed):
-            output = self.model(images, prepared.tokens.to(self.device))
-        loss = self.model.loss(output, masks, self._send(prepared.is_own)).total
+            output = self.model(shown.images, shown.tokens)
+        loss = self.model.loss(output, shown.masks, shown.is_own).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.average_gradients(self.model)
@@ -433,10 +391,6 @@ class _Run:
         if not minutes:
             return progress.step
         return max(progress.step, min(int(self.num_steps * progress.seconds / (60.0 * minutes)), self.num_steps - 1))
-
-    def _send(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the device; from pinned memory a copy does not hold up the host."""
-        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def _read_losses(self, num_left: int) -> float:
         """Read the losses of all but the last ``num_left`` steps; return the newest that was read.

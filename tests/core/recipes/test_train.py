@@ -18,12 +18,12 @@ from tmca_core.errors import CheckpointError, ConfigError, DatasetError
 from tmca_core.model.checkpoint import load_model
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
+from tmca_core.recipes.batches import batch_workers
 from tmca_core.recipes.train import (
     EpochDone,
     StepDone,
     TrainingFinished,
     TrainingStopped,
-    batch_workers,
     learning_rate_factor,
     train,
 )
@@ -215,7 +215,7 @@ def test_batches_prepared_ahead_train_the_same_weights(tmp_path, data, monkeypat
     for workers in (0, 2):
         (tmp_path / f"{workers}").mkdir()
         config = read_train_config(write_config(tmp_path / f"{workers}" / "c.toml", data), ["augment.flip=0.5"])
-        monkeypatch.setattr("tmca_core.recipes.train.batch_workers", lambda device, _, n=workers: n)
+        monkeypatch.setattr("tmca_core.recipes.batches.batch_workers", lambda device, _, n=workers: n)
         monkeypatch.setattr(sys, "platform", platform)
         events = list(train(config))
         found.append(events[-1].weights_sha256)
