@@ -234,14 +234,14 @@ def test_all_new_cases_are_segmented_while_another_is_on_the_screen(full, sessio
     session.mask_layer.data_setitem((np.arange(10), np.arange(10)), 1)
     before, layers = np.asarray(session.mask_layer.data).copy(), list(session._viewer().layers)
     formats, statuses = [], []
-    full.work.segmenting.connect(lambda *_: formats.append(full.batch.format()))
-    full.work.case_segmented.connect(lambda *_: statuses.append(full.model.index(0, STATUS).data()))
+    full.work.jobs.segmenting.connect(lambda *_: formats.append(full.batch.format()))
+    full.work.jobs.case_segmented.connect(lambda *_: statuses.append(full.model.index(0, STATUS).data()))
     assert not full.batch.isVisible()
     click(qtbot, full.segment_all)
     assert full.batch.isVisible()
     assert full.cancel.isVisible()
     assert not full.segment_all.isEnabled()
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert formats[:2] == ["Segmenting 1 of 3", "Segmenting 3 of 3"]
     assert statuses[0] == "segmented"
     assert not full.batch.isVisible()
@@ -251,7 +251,7 @@ def test_all_new_cases_are_segmented_while_another_is_on_the_screen(full, sessio
     assert np.array_equal(session.mask_layer.data, before)
     assert session.segmentation is None
     assert [full.model.index(row, STATUS).data() for row in range(3)] == ["segmented", "new", "segmented"]
-    assert not full.segment_all.isEnabled() or full.work.new_cases() == ["00002"]
+    assert not full.segment_all.isEnabled() or full.work.jobs.new_cases() == ["00002"]
 
 
 def test_a_batch_stores_what_a_segmentation_by_hand_stores(full, session, qtbot):
@@ -266,7 +266,7 @@ def test_a_batch_stores_what_a_segmentation_by_hand_stores(full, session, qtbot)
     with Project.open(full.work.project.folder) as project, project.open_case("00001", "") as case:
         case.save(case.read_scan(), Draft(status=Status.NEW))
     full.work.refresh()
-    outcomes = session.cases.segment_all().result(timeout=120)
+    outcomes = session.cases.jobs.segment_all().result(timeout=120)
     assert len(outcomes) == 3
     again = full.work.project.case("00001")
     assert again.ai.sha256 == first.ai.sha256
@@ -284,7 +284,7 @@ def test_only_new_cases_that_the_filter_shows_are_segmented(full, qtbot):
     full.work.project.case("00003").image.unlink()
     qtbot.keyClicks(full.filter, "chest2")
     click(qtbot, full.segment_all)
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert full.messages.text().startswith("Segmented 0 cases; 1 could not be read: chest2.png: the image chest2.png")
     full.filter.clear()
     assert full.work.project.counts() == {Status.NEW: 3}
@@ -293,9 +293,9 @@ def test_only_new_cases_that_the_filter_shows_are_segmented(full, qtbot):
 
 
 def test_a_batch_is_cancelled_and_what_was_segmented_stays(full, session, qtbot):
-    full.work.case_segmented.connect(lambda *_: full.cancel.click())
-    future = session.cases.segment_all()
-    assert session.cases.segment_all() is future
+    full.work.jobs.case_segmented.connect(lambda *_: full.cancel.click())
+    future = session.cases.jobs.segment_all()
+    assert session.cases.jobs.segment_all() is future
     with pytest.raises(Cancelled):
         future.result(timeout=120)
     assert full.messages.text() == "Cancelled. Segmented 1 case."
@@ -308,9 +308,9 @@ def test_a_batch_is_cancelled_and_what_was_segmented_stays(full, session, qtbot)
 def test_a_case_under_the_network_is_not_opened_and_one_asked_for_in_between_is_segmented(full, session, qtbot):
     full.work.open_case("00003")
     order = []
-    full.work.case_segmented.connect(lambda record: order.append(record.id))
+    full.work.jobs.case_segmented.connect(lambda record: order.append(record.id))
     session._segmenter.finished.connect(lambda: order.append("asked"))
-    future = session.cases.segment_all()
+    future = session.cases.jobs.segment_all()
     with pytest.raises(ProjectError, match="being segmented at this moment"):
         full.work.open_case("00001")
     segmentation = session.segment().result(timeout=120)
@@ -322,7 +322,7 @@ def test_a_case_under_the_network_is_not_opened_and_one_asked_for_in_between_is_
 def test_a_model_that_is_not_there_ends_the_batch_with_one_sentence(full, session, qtbot):
     session.model = "nowhere"
     click(qtbot, full.segment_all)
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert "nowhere" in full.messages.text()
     assert "\n" not in full.messages.text()
     assert full.work.project.counts() == {Status.NEW: 3}

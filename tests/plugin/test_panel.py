@@ -70,7 +70,7 @@ def test_the_choosers_show_levels_and_sentences_of_the_result(panel, session, ph
     assert [level.itemData(i) for i in range(level.count())] == ["mean", 1, 2, 3, 4]
     level.setCurrentIndex(1)
     level.activated.emit(1)
-    assert session.level == 1
+    assert session.maps.chosen.level == 1
 
 
 def test_a_drag_of_the_threshold_is_one_step_of_undo(panel, session, phantom_layer, qtbot):

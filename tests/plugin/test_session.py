@@ -121,13 +121,13 @@ def test_the_mask_of_the_image_alone_is_one_step_away_and_keeps_what_was_painted
     with_report = np.array(layer.data)
     assert (segmentation.mask != segmentation.image_only_mask).any()
     layer.data_setitem((np.array([0]), np.array([0])), 2)
-    session.show_image_only(True)
+    session.answer.show_image_only(True)
     assert layer.data[0, 0] == 2
     np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_mask[1:])
     session.set_threshold(0.3)
     np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_probability[1:] >= 0.3)
     session.set_threshold(segmentation.threshold)
-    session.show_image_only(False)
+    session.answer.show_image_only(False)
     assert layer.data[0, 0] == 2
     np.testing.assert_array_equal(layer.data[1:], with_report[1:])
 
@@ -136,14 +136,14 @@ def test_without_a_report_there_is_no_other_mask(session, phantom_layer):
     session.set_report("")
     session.segment().result(timeout=60)
     with pytest.raises(ValueError, match="segment with a report"):
-        session.show_image_only(True)
-    assert session.remarks == ()
+        session.answer.show_image_only(True)
+    assert session.answer.remarks == ()
 
 
 def test_the_mask_is_compared_with_the_report_at_every_threshold(session, phantom_layer):
     session.segment().result(timeout=60)
     session.set_threshold(0.99)
-    assert {remark.aspect: remark.agrees for remark in session.remarks}["presence"] is bool(
+    assert {remark.aspect: remark.agrees for remark in session.answer.remarks}["presence"] is bool(
         session.mask_layer.data.any()
     )
     assert not session.mask_layer.data.any()
@@ -300,7 +300,7 @@ def test_a_volume_gets_a_volume_and_goes_to_nifti(session, viewer, tmp_path):
     session.segment().result(timeout=TIMEOUT)
     assert session.mask_layer.data.shape == (9, 40, 32)
     assert tuple(session.mask_layer.scale) == (3.0, 1.0, 1.0)
-    assert "ml" in session.area
+    assert "ml" in session.mask.area
     assert session.suggested_path().name == "scan_mask.nii.gz"
     session.save_labels(tmp_path / "v.nii.gz")
     assert read_scan(tmp_path / "v.nii.gz").shape == (9, 40, 32)
