@@ -276,8 +276,10 @@ class Casework:
         if scan is None or source is None:
             raise ProjectError("The image on the screen comes from no file.", hint="Save it to a file and open that.")
         project = self.open_project(path)
-        reasons = [step.reason for step in project.add([source]) if not isinstance(step, CaseAdded)]
-        records = [record for record in project.cases() if record.image == Path(source).absolute()]
+        steps = project.add([source], scan.reading)
+        reasons = [step.reason for step in steps if not isinstance(step, CaseAdded)]
+        image = Path(source).absolute()
+        records = [r for r in project.cases() if r.image == image and r.reading == scan.reading]
         if not records:
             raise ProjectError(f"{source.name} was not added: {' '.join(reasons)}", hint="Choose another project.")
         self.order = [record.id for record in project.cases()]

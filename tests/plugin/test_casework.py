@@ -13,6 +13,7 @@ from napari.layers import Image, Labels
 from PIL import Image as Picture
 
 from tmca_core.errors import ProjectError, StudyWriteError
+from tmca_core.io import read_scan
 from tmca_core.phantom import make_phantom
 from tmca_core.project import Draft, Project, Status
 
@@ -217,6 +218,18 @@ def test_what_is_on_the_screen_can_be_saved_into_a_project(session, tmp_path):
         assert project.report(record.id) == made.report_text
         assert project.compare(record.id)["num_added"] == int(((drawn != 0) & (found.mask == 0)).sum())
     assert session.save(tmp_path / "new study").revision == record.revision + 1
+
+
+def test_a_scan_that_was_shrunk_is_saved_and_opened_as_such(session, tmp_path):
+    Picture.fromarray(np.asarray(make_phantom(2, shape=(64, 56)).scan.pixels)).save(tmp_path / "chest.png")
+    session.open_scan(tmp_path / "chest.png", read_scan(tmp_path / "chest.png", shrink=2, spacing=(0.5, 0.4)))
+    session.adopt_mask(np.zeros((32, 28), np.uint8))
+    drawn = paint(session)
+    session.save(tmp_path / "study")
+    session.cases.close_case()
+    record = session.next_case()
+    assert (record.shape, record.spacing_mm) == ((32, 28), (1.0, 0.8))
+    assert np.array_equal(session.mask_layer.data, drawn)
 
 
 def test_what_the_reader_decided_of_sentences_comes_back_with_the_case(work, session):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,7 +180,7 @@ class OpenCase:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read_scan(self) -> Scan:
-        """Read the image from where it lies.
+        """Read the image from where it lies, as was chosen when it was added.
 
         Raises
         ------
@@ -206,7 +206,7 @@ class OpenCase:
 
         """
         mask: MaskFile | None = getattr(self.record, kind)
-        return None if mask is None else read_labels(self.folder / mask.name, mask.sha256)
+        return None if mask is None else read_labels(self.folder / mask.name, mask.sha256, self.record.reading)
 
     def recover(self, name: str) -> Recovered | None:
         """Return what an autosave of an earlier sitting holds; ``name`` is that of `Unsaved`."""
@@ -389,7 +389,7 @@ def read_image(record: CaseRecord) -> Scan:
             f"(sha256 {record.image_sha256[:12]}, now {found[:12]}).",
             hint="Put the original back, or add the new one as a case of its own.",
         )
-    return read_scan(record.image)
+    return read_scan(record.image, **asdict(record.reading))
 
 
 @dataclass(frozen=True)
@@ -442,7 +442,7 @@ def _difference(folder: Path, record: CaseRecord, recovered: Recovered) -> int:
     saved = np.zeros(recovered.mask.shape, dtype=np.uint16)
     if record.mask is not None:
         try:
-            saved = read_labels(folder / record.mask.name, record.mask.sha256)
+            saved = read_labels(folder / record.mask.name, record.mask.sha256, record.reading)
         except ProjectError:
             return int(recovered.mask.size)
     if saved.shape != recovered.mask.shape:

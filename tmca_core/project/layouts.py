@@ -147,4 +147,4 @@ def _mask(project: Project, record: CaseRecord) -> np.ndarray[tuple[int, ...], n
     mask = record.mask
     if mask is None:
         raise ProjectError(f"Case {record.id} has no mask.")
-    return read_labels(project.case_folder(record.id) / mask.name, mask.sha256)
+    return read_labels(project.case_folder(record.id) / mask.name, mask.sha256, record.reading)
