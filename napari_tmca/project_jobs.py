@@ -93,6 +93,10 @@ class ProjectJobs:
         chosen = self._casework.order if case_ids is None else case_ids
         self._exporter.start(export_as(layout, project.folder, tuple(chosen), Path(out)))
 
+    def cancel_export(self) -> None:
+        """Stop exporting; nothing of it is left."""
+        self._exporter.cancel()
+
     def _on_exporting(self, done: int, total: int, _: str) -> None:
         self.exporting.emit(done, total)
 

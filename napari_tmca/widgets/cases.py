@@ -93,6 +93,8 @@ class CasesWidget(QWidget):
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(16)
         self.progress.hide()
+        self.cancel_files = _button("Cancel", "Stop adding, what was added stays; or stop exporting, nothing is left")
+        self.cancel_files.hide()
         self.batch = QProgressBar()
         self.batch.setMaximumHeight(16)
         self.batch.setAccessibleName("Cases segmented")
@@ -181,7 +183,7 @@ class CasesWidget(QWidget):
         layout.addWidget(self.recovery)
         layout.addLayout(_row((self.filter, 1), self.status))
         layout.addWidget(self.table, stretch=1)
-        layout.addWidget(self.progress)
+        layout.addLayout(_row((self.progress, 1), self.cancel_files))
         many = _row(self.segment_all, (self.batch, 1), self.cancel, self.export)
         many.insertStretch(2)  # in the place of the bar while it is hidden
         layout.addLayout(many)
@@ -203,6 +205,7 @@ class CasesWidget(QWidget):
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_cases)
         self.segment_all.clicked.connect(self._on_segment_all)
         self.cancel.clicked.connect(self.work.jobs.cancel_segmenting)
+        self.cancel_files.clicked.connect(self._on_cancel_files)
         self.table.activated.connect(self._open_row)
         self.table.installEventFilter(self)
         self.who.editingFinished.connect(self._on_who)
@@ -417,8 +420,13 @@ class CasesWidget(QWidget):
     def _on_exporting(self, done: int, total: int) -> None:
         self._show_progress("Exporting", done, total, is_over=done >= total)
 
+    def _on_cancel_files(self) -> None:
+        self.work.jobs.cancel_adding()
+        self.work.jobs.cancel_export()
+
     def _show_progress(self, what: str, done: int, total: int, *, is_over: bool) -> None:
-        self.progress.setVisible(not is_over)
+        for part in (self.progress, self.cancel_files):
+            part.setVisible(not is_over)
         self.progress.setRange(0, max(total, 1))  # a range of 0..0 is an animation
         self.progress.setValue(done)
         self.progress.setFormat(f"{what} {done:,} of {total:,}")

@@ -7,6 +7,7 @@ from time import perf_counter
 import napari
 import numpy as np
 import pytest
+import tifffile
 from napari.settings import get_plugin_settings, get_settings
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -358,6 +359,25 @@ def test_a_project_that_is_gone_costs_one_sentence_and_is_not_made_anew(panel, t
 def test_at_the_very_first_start_nothing_is_offered_to_continue(panel):
     assert not panel.go_on.isVisible()
     assert panel.open.isVisible()
+
+
+def test_an_export_is_cancelled_amid_a_large_volume_and_leaves_nothing(panel, qtbot, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 255, (160, 512, 512), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "large.tif", pixels, photometric="minisblack")
+    with Project.create(tmp_path / "study") as project:
+        list(project.add([tmp_path / "large.tif"]))
+        with project.open_case("00001", "ann") as case:
+            case.save(case.read_scan(), Draft(corrected=np.zeros(pixels.shape, np.uint8)))
+    panel.session.open_project(tmp_path / "study")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path / "out"))
+    panel.layouts.actions()[0].trigger()
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists(), timeout=TIMEOUT_MS)
+    qtbot.waitUntil(panel.cancel_files.isVisible, timeout=TIMEOUT_MS)
+    click(qtbot, panel.cancel_files)
+    qtbot.waitUntil(lambda: not panel.progress.isVisible(), timeout=20_000)
+    assert panel.messages.text() == "The export was cancelled; nothing was left in out."
+    assert not panel.cancel_files.isVisible()
+    assert not (tmp_path / "out").exists()
 
 
 def test_selected_cases_are_exported_for_training_programs(full, session, qtbot, tmp_path, monkeypatch):

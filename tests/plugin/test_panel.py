@@ -167,13 +167,13 @@ def test_a_report_file_is_opened(panel, session, tmp_path, monkeypatch, qtbot):
 def test_what_does_not_agree_is_shown_in_amber(panel, session, phantom_layer, qtbot):
     result = panel.result
     session.segment().result(timeout=60)
-    session.segmentation = replace(session.segmentation, agreement=0.03, has_low_agreement=True)
+    session.answer.segmentation = replace(session.segmentation, agreement=0.03, has_low_agreement=True)
     session.set_threshold(0.99)
     assert result.fit.text() == "3%"
     assert "the mask is empty" in result.checks.text()
     for label in (result.fit, result.checks):
         assert AMBER in label.styleSheet()
-    session.segmentation = replace(session.segmentation, agreement=0.93, has_low_agreement=False)
+    session.answer.segmentation = replace(session.segmentation, agreement=0.93, has_low_agreement=False)
     session.set_threshold(0.5)
     assert result.fit.text() == "93%"
     assert AMBER not in result.fit.styleSheet()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tmca_core.errors import GeometryError, ProjectError, StudyWriteError
-from tmca_core.io import read_scan
+from tmca_core.io import read_scan_steps
 from tmca_core.project.activity import active_seconds, append_events, event, read_events
 from tmca_core.project.files import (
     CASE_NAME,
@@ -33,12 +33,14 @@ from tmca_core.project.journal import JOURNAL_NAME, Journal, Recovered, read_jou
 from tmca_core.project.lock import CaseLock, Holder, acquire
 from tmca_core.project.provenance import MaskProvenance, compare_masks
 from tmca_core.project.record import CaseRecord, MaskFile, Status, now
+from tmca_core.steps import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    from tmca_core.io import FilesRead
     from tmca_core.project.activity import Event
     from tmca_core.report import Choices
     from tmca_core.study import Scan
@@ -377,6 +379,11 @@ class OpenCase:
 
 def read_image(record: CaseRecord) -> Scan:
     """Read a case's image from where it lies; raises as `OpenCase.read_scan`."""
+    return finished(read_image_steps(record))
+
+
+def read_image_steps(record: CaseRecord) -> Generator[FilesRead, None, Scan]:
+    """Read as `read_image` does, in steps of one file of a series; closing the generator cancels."""
     if not record.image.exists():
         raise ProjectError(
             f"Case {record.id}: the image {record.name} is not where it was ({record.image.parent}).",
@@ -389,7 +396,7 @@ def read_image(record: CaseRecord) -> Scan:
             f"(sha256 {record.image_sha256[:12]}, now {found[:12]}).",
             hint="Put the original back, or add the new one as a case of its own.",
         )
-    return read_scan(record.image, **asdict(record.reading))
+    return (yield from read_scan_steps(record.image, **asdict(record.reading)))
 
 
 @dataclass(frozen=True)
