@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_tmca.layers import HEATMAP_NAME, SCAN_KEY, add_heatmap, add_values, free_name, present
+from napari_tmca.layers import HEATMAP_NAME, SCAN_KEY, add_heatmap, add_values, free_name, heat_for, present
 from napari_tmca.worker import Cancelled, GuiFuture
 from tmca_core.attention import attention_on_scan, maps_on_scan
 
@@ -83,7 +83,7 @@ class Heatmaps:
         values = self.values(self.chosen)
         layer, viewer = self.layer, self._viewer()
         if layer is not None and layer.data.shape == values.shape and layer.metadata.get(SCAN_KEY) is scan:
-            _put_into(layer, values)
+            self._put(values)
             return False
         if viewer is None:
             return False
@@ -196,6 +196,7 @@ class Heatmaps:
     def _put(self, values: NDArray[np.float32]) -> None:
         layer = self.layer
         if layer is not None and layer.data.shape == values.shape:
+            layer.colormap = heat_for(values)
             _put_into(layer, values)
 
     def pin(self) -> Image:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tmca.layers import HEATMAP_NAME, MASK_NAME, layer_to_scan, scan_to_layer_data
+from napari_tmca.layers import HEATMAP_NAME, MASK_NAME, heat_for, layer_to_scan, scan_to_layer_data
 from napari_tmca.session import session_of
 from napari_tmca.worker import Cancelled
 from tmca_core.errors import CheckpointError, StudyReadError, StudyWriteError
@@ -157,6 +157,28 @@ def test_a_sentence_and_a_level_have_their_map(session, phantom_layer):
     assert session.heatmap_layer.data.shape == phantom_layer.data.shape
     with pytest.raises(ValueError, match="sentence"):
         session.show_map(sentence=1)  # denied, so the network was not asked
+
+
+def test_a_map_is_clear_up_to_its_median_and_a_colour_is_a_value_in_every_map():
+    wide = np.linspace(0, 1, 101, dtype=np.float32)
+    narrow = 0.6 + 0.4 * wide
+    for values in (wide, narrow):
+        rgba = heat_for(values).map(values)
+        is_above = values > np.median(values) + 0.06
+        assert not rgba[values <= np.median(values), 3].any()
+        assert (np.diff(rgba[is_above, 3]) > 0).all()
+        assert rgba[-1, 3] == pytest.approx(0.8)
+    shared = np.array([0.85], np.float32)
+    np.testing.assert_allclose(heat_for(wide).map(shared)[0, :3], heat_for(narrow).map(shared)[0, :3])
+    assert not heat_for(np.full((4, 4), 0.5, np.float32)).map(np.float32([0.5]))[0, 3]
+
+
+def test_every_map_that_is_shown_has_colours_of_its_own(session, phantom_layer):
+    session.segment().result(timeout=TIMEOUT)
+    for sentence in (None, 0, 2):
+        values = session.show_map(sentence=sentence).result()
+        colors = session.heatmap_layer.colormap.map(np.sort(values.ravel()))
+        np.testing.assert_allclose(colors, heat_for(values).map(np.sort(values.ravel())))
 
 
 def test_overruling_a_sentence_changes_what_the_network_is_given(session, phantom_layer):
