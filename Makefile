@@ -1,5 +1,5 @@
 # make demo    segment the digital phantom with its report, in a real napari window
-# make test    run the tests, under a virtual screen
+# make test    run the tests, under virtual screens; TESTS=tests/plugin/test_session.py: some of them
 # make screenshots   make the pictures of docs/ again
 # make fuzz    read 20,000 damaged files: each is an image or one sentence; goes on where it stopped (SECONDS=360: a part)
 # make check   lint, types, import order, manifest
@@ -27,13 +27,16 @@ else
 	$(PYTHON) -m napari_tmca.demo $(DEMO_ARGUMENTS)
 endif
 
-# Tests without a window run side by side, with a thread each; windows share one screen and take turns.
+# Tests run side by side, in processes with a thread and a screen each (tests/conftest.py); those with windows take more
+# memory, and are the second part.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --dist worksteal
+
 test: setup
 ifdef TESTS
 	$(SCREEN) $(PYTHON) -m pytest $(TESTS)
 else
-	OMP_NUM_THREADS=1 $(SCREEN) $(PYTHON) -m pytest -n auto --dist worksteal tests --ignore=tests/plugin --ignore=tests/e2e
-	$(SCREEN) $(PYTHON) -m pytest tests/plugin tests/e2e
+	$(SIDE_BY_SIDE) -n auto tests --ignore=tests/plugin --ignore=tests/e2e
+	$(SIDE_BY_SIDE) -n auto --maxprocesses 4 tests/e2e tests/plugin
 endif
 
 fuzz: setup

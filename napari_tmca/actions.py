@@ -56,15 +56,15 @@ class Action:
 
 
 def _toggle_stroke(stroke: Any, session: Session) -> None:
-    session.set_stroke(None if session.canvas.stroke == stroke else stroke)
+    session.corrector.set_stroke(None if session.canvas.stroke == stroke else stroke)
 
 
 def _toggle_values(kind: Any, session: Session) -> None:
-    session.show_values(kind, not session.is_shown(kind))
+    session.maps.show_values(kind, not session.maps.is_shown(kind))
 
 
 def _toggle_image_only(session: Session) -> None:
-    session.show_image_only(not session.image_only)
+    session.answer.show_image_only(not session.mask.image_only)
 
 
 def _edit(tool: str, session: Session) -> None:
@@ -84,7 +84,7 @@ def _export(mask_format: str, session: Session) -> None:
 
 
 def _show_outlines(session: Session) -> None:
-    session.cases.toggle_outlines()
+    session.cases.review.toggle_outlines()
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -101,12 +101,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("remove_specks", "Remove specks from the mask", "", partial(_edit, "remove specks")),
     Action("grow", "Grow the mask", "", partial(_edit, "grow")),
     Action("shrink", "Shrink the mask", "", partial(_edit, "shrink")),
-    Action("copy_slice", "Copy the mask to the next slice", "", lambda s: s.copy_to_next_slice()),
-    Action("fill_slices", "Fill the mask between slices", "", lambda s: s.interpolate_slices()),
+    Action("copy_slice", "Copy the mask to the next slice", "", lambda s: s.corrector.copy_to_next_slice()),
+    Action("fill_slices", "Fill the mask between slices", "", lambda s: s.corrector.interpolate_slices()),
     Action("image_only", "Mask of the image alone: on or off", "", _toggle_image_only),
     Action("probability", "Layer of the probability: on or off", "", partial(_toggle_values, "probability")),
     Action("uncertainty", "Layer of the uncertainty: on or off", "", partial(_toggle_values, "uncertainty")),
-    Action("pin_map", "Keep the map shown as a layer", "", lambda s: s.pin_map()),
+    Action("pin_map", "Keep the map shown as a layer", "", lambda s: s.maps.pin()),
     Action("save_labels", "Save labels to a file", "", _ask_and_save),
     Action("export_seg", "Export the mask as DICOM segmentation", "", partial(_export, "seg")),
     Action("export_rtstruct", "Export the mask as RT structure set", "", partial(_export, "rtstruct")),
@@ -117,9 +117,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous_case", "Save changes and open the case before", "Ctrl+Alt+P", lambda s: s.cases.next_case(-1)),
     Action("save_case", "Save the case", "Ctrl+Alt+S", lambda s: s.save()),
     Action("empty_mask", "Start the case with an empty mask", "", lambda s: s.cases.add_empty_mask()),
-    Action("segment_all", "Segment all new cases of the list", "", lambda s: s.cases.segment_all()),
+    Action("segment_all", "Segment all new cases of the list", "", lambda s: s.cases.jobs.segment_all()),
     Action("outlines", "Outlines of both masks: on or off", "Ctrl+Alt+O", _show_outlines),
-    Action("approve", "Approve the case, as second reader", "", lambda s: s.cases.approve()),
+    Action("approve", "Approve the case, as second reader", "", lambda s: s.cases.review.approve()),
 )
 # Where a key is a button's own, for what has no command of its own.
 FIXED_KEYS: tuple[tuple[str, str], ...] = (

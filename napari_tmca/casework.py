@@ -1,4 +1,4 @@
-"""Work on the cases of a project in one viewer: open, autosave, save, next, review. A script uses it as the panel does.
+"""Work on the cases of a project in one viewer: open, autosave, save, next. A script uses it as the panel does.
 
 It belongs to a session (`Session.cases`). What is on the screen belongs to one case or to none: a case is left only
 when its changes are saved, and everything of it is taken off the screen before the next comes.
@@ -16,26 +16,24 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_tmca.autosave import Autosave
-from napari_tmca.background import Background
-from napari_tmca.batch import Batch
-from napari_tmca.layers import SCAN_KEY, scan_to_layer_data, write_into
-from napari_tmca.onscreen import OnScreen, equal
-from napari_tmca.outlines import hide_outlines, is_outline, show_outlines
-from napari_tmca.project_work import add_images, export_as
+from napari_tmca.layers import SCAN_KEY, scan_to_layer_data
+from napari_tmca.onscreen import OnScreen
+from napari_tmca.outlines import is_outline
+from napari_tmca.project_jobs import ProjectJobs
+from napari_tmca.recovery import Recovery
+from napari_tmca.review import Review
 from napari_tmca.settings import change_settings, read_settings
 from tmca_core.errors import ConfigError, ProjectError, TmcaError
-from tmca_core.project import CaseAdded, CaseRecord, Draft, Project, Status
+from tmca_core.project import CaseAdded, CaseRecord, Project, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_tmca.session import Session
-    from napari_tmca.worker import GuiFuture, InferenceWorker
-    from tmca_core.project import Layout, OpenCase, Unsaved
-    from tmca_core.recipes.segment_cases import CaseOutcome
+    from napari_tmca.worker import InferenceWorker
+    from tmca_core.project import OpenCase
     from tmca_core.study import Scan
 
 
@@ -43,9 +41,7 @@ class Casework:
     """The project of a session, and the case that is open in it.
 
     Signals (psygnal), without argument: `project_changed`, `cases_changed` (records, or which there are),
-    `case_changed` (another case is open, or none), `autosaved`; `adding` with done, total and a sentence; and while
-    cases are segmented, `segmenting` with done and total, and `case_segmented` with the new record of one;
-    `exporting` with done and total.
+    `case_changed` (another case is open, or none), `autosaved`.
 
     Attributes
     ----------
@@ -54,8 +50,12 @@ class Casework:
         Annotator or second reader, as it stands in records.
     order : list of str
         Ids through which `next_case` goes; the panel sets it to what its table shows.
-    unsaved : tuple of Unsaved
-        What can be recovered.
+    jobs : ProjectJobs
+        What goes on in the background.
+    review : Review
+        What the second reader does.
+    recovery : Recovery
+        Unsaved work that was found.
 
     """
 
@@ -63,32 +63,22 @@ class Casework:
     cases_changed = Signal()
     case_changed = Signal()
     autosaved = Signal()
-    adding = Signal(int, int, str)
-    segmenting = Signal(int, int)
-    exporting = Signal(int, int)
-    case_segmented = Signal(object)
 
     def __init__(self, session: Session, worker: InferenceWorker) -> None:
         self._session = session
         self.project: Project | None = None
         self.who = read_settings().annotator or _user()
         self.order: list[str] = []
-        self.unsaved: tuple[Unsaved, ...] = ()
         self._position = 0
         self._is_closed = False
         self._screen = OnScreen(session)
         self._autosave = Autosave(session, self._screen, lambda: self.who)
-        self._adder, self._exporter = Background("tmca-adding"), Background("tmca-exporting")
+        self.jobs = ProjectJobs(self, session, worker)
+        self.review = Review(self, session, self._screen)
+        self.recovery = Recovery(self, session, self._screen)
+        self.jobs.finished.connect(self._on_job)
         self._autosave.written.connect(self.autosaved.emit)
         self._autosave.said.connect(self._say)
-        self._adder.progressed.connect(self.adding.emit)
-        self._adder.finished.connect(self._on_added)
-        self._exporter.progressed.connect(self._on_exporting)
-        self._exporter.finished.connect(self._on_exported)
-        self._batch = Batch(worker, self._id_on_screen)
-        self._batch.progressed.connect(self.segmenting.emit)
-        self._batch.segmented.connect(self.case_segmented.emit)
-        self._batch.finished.connect(self._on_added)
         viewer = session._require_viewer()
         viewer.mouse_move_callbacks.append(self.note_activity)
         viewer.mouse_drag_callbacks.append(self.note_activity)
@@ -110,7 +100,7 @@ class Casework:
         if self.project is not None and self.project.folder == path:
             self.refresh()
             return self.project
-        self.cancel_segmenting()
+        self.jobs.cancel_segmenting()
         is_new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
         project = Project.create(path) if is_new else Project.open(path)
         try:
@@ -122,7 +112,7 @@ class Casework:
             self.project.close()
         self.project = project
         self.order = [record.id for record in project.cases()]
-        self.unsaved = tuple(project.unsaved())
+        self.recovery.look_in(project)
         with contextlib.suppress(ConfigError):  # a script without the plugin in its napari has no next time
             change_settings(last_project=str(path))
         self.project_changed.emit()
@@ -157,90 +147,12 @@ class Casework:
         """Take over what other windows have saved."""
         if self.project is not None:
             self.project.refresh()
-            self.unsaved = tuple(self.project.unsaved())
+            self.recovery.look_in(self.project)
             self.cases_changed.emit()
 
-    def add(self, paths: Iterable[str | PathLike[str]]) -> None:
-        """Add images, folders and CSV tables in the background; `adding` tells how far it is.
-
-        Raises
-        ------
-        ProjectError
-            If no project is open.
-
-        """
-        self._adder.start(add_images(self._require_project().folder, [Path(path) for path in paths]))
-
-    def cancel_adding(self) -> None:
-        """Stop adding; what was added stays."""
-        self._adder.cancel()
-
-    def export_as(self, layout: Layout, out: str | PathLike[str], case_ids: Sequence[str] | None = None) -> None:
-        """Write cases for training programs in the background; `exporting` tells how far it is.
-
-        Parameters
-        ----------
-        layout : {"nnunet", "coco"}
-        out : path
-            An empty folder, or one that does not exist yet.
-        case_ids : sequence of str, optional
-            All of `order` where not given. Those without a mask are left out, and told.
-
-        Raises
-        ------
-        ProjectError, StudyWriteError
-            If no project is open, or the open case cannot be saved.
-
-        """
-        project = self._require_project()
-        self._save_changes()
-        chosen = self.order if case_ids is None else case_ids
-        self._exporter.start(export_as(layout, project.folder, tuple(chosen), Path(out)))
-
-    def _on_exporting(self, done: int, total: int, _: str) -> None:
-        self.exporting.emit(done, total)
-
-    def _on_exported(self, told: tuple[str, ...]) -> None:
-        self._say(*told)
-
-    def _on_added(self, told: tuple[str, ...]) -> None:
+    def _on_job(self, told: tuple[str, ...]) -> None:
         self._say(*told)
         self.refresh()
-
-    # --- segmenting many cases ---------------------------------------------------------------------------------------
-
-    def segment_all(self) -> GuiFuture[tuple[CaseOutcome, ...]]:
-        """Segment all new cases of `order` in the background; `segmenting` tells how far it is.
-
-        Asked again while it runs, the same future is returned. It ends with what became of every case. A case that
-        somebody has open or has worked on is left alone, the one on the screen, too.
-
-        Raises
-        ------
-        ProjectError
-            If no project is open.
-
-        """
-        project = self._require_project()
-        return self._batch.start(project.folder, self.new_cases(), self.who, self._session.model, self._session.device)
-
-    def new_cases(self) -> list[str]:
-        """Return the cases of `order` that are new, in that order."""
-        project = self._require_project()
-        new = {record.id for record in project.cases(status=Status.NEW)}
-        return [case_id for case_id in self.order if case_id in new]
-
-    def cancel_segmenting(self) -> None:
-        """Stop segmenting many cases; what was segmented stays."""
-        self._batch.cancel()
-
-    @property
-    def is_segmenting_all(self) -> bool:
-        """Whether many cases are being segmented."""
-        return self._batch.future is not None
-
-    def _id_on_screen(self) -> str | None:
-        return self.case.record.id if self.case is not None else None
 
     # --- going from case to case -------------------------------------------------------------------------------------
 
@@ -255,10 +167,10 @@ class Casework:
         """
         if self.case is not None and self.case.record.id == case_id:
             return self.case.record
-        project = self._require_project()
-        if case_id == self._batch.case_id:
+        project = self.require_project()
+        if case_id == self.jobs.case_under_way:
             raise ProjectError(f"Case {case_id} is being segmented at this moment.", hint="Open it again in a moment.")
-        self._save_changes()
+        self.save_changes()
         case = project.open_case(case_id, self.who)
         try:
             scan, report = case.read_scan(), case.report()
@@ -275,7 +187,7 @@ class Casework:
 
         Raises as `open_case`.
         """
-        self._require_project()
+        self.require_project()
         current = self.case.record.id if self.case is not None else None
         if current in self.order:
             position = self.order.index(current) + step
@@ -294,7 +206,7 @@ class Casework:
         Raises as `save`.
         """
         if self.case is not None:
-            self._save_changes()
+            self.save_changes()
             self._leave()
             self.case_changed.emit()
 
@@ -326,7 +238,7 @@ class Casework:
             If it cannot be written. Nothing on the screen changes, and what was saved before is unchanged.
 
         """
-        case, scan = self._require_case()
+        case, scan = self.require_case()
         self._autosave.flush_events()
         layer = self._session.mask_layer
         if layer is not None and not self._screen.owns(layer):
@@ -334,36 +246,9 @@ class Casework:
                 f"Case {case.record.id} was not saved: the mask '{layer.name}' belongs to another image.",
                 hint="Choose the case's own image in the panel and segment it.",
             )
-        mask, (ai, network) = self._screen.mask(), self._screen.ai_mask()
-        is_done = status in (Status.CORRECTED, Status.APPROVED)
-        if is_done and mask is None:
-            raise ProjectError(
-                f"Case {case.record.id} has no mask.",
-                hint="Press Segment, or 'Empty mask' where there is nothing to outline.",
-            )
-        known_ai = self._screen.saved_ai if ai is None else ai
-        is_own = mask is not None and (is_done or case.record.corrected is not None or not equal(mask, known_ai))
-        is_own = is_own and (case.record.corrected is None or not equal(mask, self._screen.saved_mask))
-        if status is None and (mask is not None or ai is not None) and case.record.status == Status.NEW:
-            status = Status.SEGMENTED
-        if status is None and is_own and case.record.status == Status.APPROVED:
-            status = Status.CORRECTED  # what was approved is another mask
-        record = case.save(
-            scan,
-            Draft(
-                report=self._session.report.text,
-                choices=self._session.choices,
-                ai=ai if ai is not None and not equal(ai, self._screen.saved_ai) else None,
-                network=network,
-                corrected=mask if is_own else None,
-                status=status,
-                annotator=self.who,
-                quality=quality,
-                comment=comment,
-                rejected=self._screen.rejected(),
-                class_names=self._session.given_names,
-            ),
-        )
+        mask, known_ai = self._screen.mask(), self._screen.known_ai()
+        draft = self._screen.draft(status, annotator=self.who, quality=quality, comment=comment)
+        record = case.save(scan, draft)
         self._screen.note_saved(mask, known_ai)
         self._autosave.note_saved()
         self.cases_changed.emit()
@@ -391,8 +276,10 @@ class Casework:
         if scan is None or source is None:
             raise ProjectError("The image on the screen comes from no file.", hint="Save it to a file and open that.")
         project = self.open_project(path)
-        reasons = [step.reason for step in project.add([source]) if not isinstance(step, CaseAdded)]
-        records = [record for record in project.cases() if record.image == Path(source).absolute()]
+        steps = project.add([source], scan.reading)
+        reasons = [step.reason for step in steps if not isinstance(step, CaseAdded)]
+        image = Path(source).absolute()
+        records = [r for r in project.cases() if r.image == image and r.reading == scan.reading]
         if not records:
             raise ProjectError(f"{source.name} was not added: {' '.join(reasons)}", hint="Choose another project.")
         self.order = [record.id for record in project.cases()]
@@ -433,121 +320,16 @@ class Casework:
             If no case is open, or it has a mask.
 
         """
-        case, scan = self._require_case()
+        case, scan = self.require_case()
         if self._screen.mask() is not None:
             raise ProjectError(f"Case {case.record.id} has a mask already.", hint="Draw on it.")
         return self._session.adopt_mask(np.zeros(scan.shape, dtype=np.uint8))
 
-    def _save_changes(self) -> None:
+    def save_changes(self) -> None:
+        """Save the open case where it has changes; raises as `save`."""
         self._autosave.flush_events()
         if self.has_changes:
             self.save()
-
-    # --- second reader -----------------------------------------------------------------------------------------------
-
-    def approve(self, comment: str | None = None) -> CaseRecord:
-        """Agree with the open case, as second reader; changes made to its mask are saved with it.
-
-        Raises as `save`; also a `ProjectError` where it has no mask.
-        """
-        return self._judge(Status.APPROVED, comment)
-
-    def give_back(self, comment: str) -> CaseRecord:
-        """Return the open case to its annotator, with a comment that says why.
-
-        Raises as `save`; also a `ProjectError` without a comment.
-        """
-        if not comment.strip():
-            raise ProjectError("A case is returned with a comment, and there is none.", hint="Say what to change.")
-        return self._judge(Status.FLAGGED, comment)
-
-    def _judge(self, status: Status, comment: str | None) -> CaseRecord:
-        case, scan = self._require_case()
-        annotator = case.record.annotator
-        if self.has_changes:
-            self.save()
-        if status == Status.APPROVED and case.record.mask is None:
-            raise ProjectError(f"Case {case.record.id} has no mask to approve.", hint="Return it, or segment it.")
-        draft = Draft(status=status, reviewer=self.who, comment=comment, annotator=annotator)
-        record = case.save(scan, draft)
-        self.cases_changed.emit()
-        self._say(f"Case {record.id} was {'approved' if status == Status.APPROVED else 'returned'}.")
-        return record
-
-    def show_outlines(self, on: bool) -> None:
-        """Show the network's mask as a blue outline, and the mask itself as an outline, too; or back."""
-        if self.case is None:
-            return
-        session, viewer = self._session, self._session._require_viewer()
-        if on:
-            show_outlines(viewer, self.case.record.id, session.mask_layer, self._screen.saved_ai, session.scan_layer)
-        else:
-            hide_outlines(viewer, session.mask_layer)
-
-    def toggle_outlines(self) -> None:
-        """Show both masks as outlines, or the mask as it was."""
-        viewer = self._session._require_viewer()
-        self.show_outlines(not any(is_outline(layer) for layer in viewer.layers))
-
-    # --- recovery ----------------------------------------------------------------------------------------------------
-
-    def recover(self, unsaved: Unsaved) -> CaseRecord:
-        """Open a case with what an autosave holds, as one step that Ctrl+Z takes back; the file is then put aside.
-
-        Raises
-        ------
-        ProjectError
-            If the case is read-only, or the autosave no longer fits it.
-
-        """
-        project = self._require_project()
-        if self.case is not None and self.case.record.id != unsaved.case_id:
-            self._save_changes()
-        record = self.open_case(unsaved.case_id)
-        case, scan = self._require_case()
-        name = unsaved.name
-        recovered = case.recover(name)
-        if recovered is None:
-            # Opening the case has put the journal under the next free name.
-            matching = [known for known in project.unsaved_of(record.id) if known.time == unsaved.time]
-            name = matching[0].name if matching else name
-            recovered = case.recover(name)
-        if recovered is None or (recovered.mask is not None and recovered.mask.shape != scan.shape):
-            raise ProjectError(
-                f"Case {record.id}: the autosave no longer fits the case.", hint="It was left where it is."
-            )
-        if recovered.report is not None:
-            self._session.set_report(recovered.report)
-        if recovered.choices is not None:
-            self._session.set_report(self._session.report.text, recovered.choices)
-        if recovered.ai is not None and recovered.ai.shape == scan.shape:
-            self._screen.recovered_ai = (recovered.ai, recovered.provenance or {})
-        if recovered.mask is not None:
-            layer = self._session.mask_layer
-            if layer is None:
-                layer = self._session.adopt_mask(np.zeros(scan.shape, dtype=np.uint8))
-            write_into(layer, recovered.mask.astype(layer.data.dtype))
-        self.autosave()
-        project.discard_unsaved(record.id, name)
-        self._forget_unsaved(unsaved)
-        self._say(f"Recovered case {record.id}; it is not saved yet. {recovered.note}".strip())
-        return record
-
-    def put_aside(self, unsaved: Unsaved) -> None:
-        """Offer an autosave no more; its file stays in the case's folder.
-
-        Raises
-        ------
-        ProjectError
-            If the project cannot be written to.
-
-        """
-        self._require_project().discard_unsaved(unsaved.case_id, unsaved.name)
-        self._forget_unsaved(unsaved)
-
-    def _forget_unsaved(self, unsaved: Unsaved) -> None:
-        self.unsaved = tuple(known for known in self.unsaved if known is not unsaved)
-        self.cases_changed.emit()
 
     # --- autosave ----------------------------------------------------------------------------------------------------
 
@@ -569,9 +351,7 @@ class Casework:
         if self._is_closed:
             return
         self._is_closed = True
-        self._adder.close()
-        self._exporter.close()
-        self._batch.close()
+        self.jobs.close()
         self._autosave.close()
         if self.case is not None:
             self.case.close()
@@ -628,12 +408,28 @@ class Casework:
         self._screen.detach()
         self._session.clear()
 
-    def _require_project(self) -> Project:
+    def require_project(self) -> Project:
+        """Return the open project.
+
+        Raises
+        ------
+        ProjectError
+            If none is open.
+
+        """
         if self.project is None:
             raise ProjectError("No project is open.", hint="Open or make one in the cases panel.")
         return self.project
 
-    def _require_case(self) -> tuple[OpenCase, Scan]:
+    def require_case(self) -> tuple[OpenCase, Scan]:
+        """Return the open case, and its scan.
+
+        Raises
+        ------
+        ProjectError
+            If none is open.
+
+        """
         if self._screen.case is None or self._screen.scan is None:
             raise ProjectError("No case is open.", hint="Choose one in the cases panel.")
         return self._screen.case, self._screen.scan

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
+
 from napari_tmca.appearance import CLASSES
 from napari_tmca.settings import change_settings, read_settings
 from tmca_core.errors import ConfigError
@@ -13,7 +15,74 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
+    from napari_tmca.editing import MaskEditor
+    from tmca_core.project import Project
+
 MAX_CHARACTERS = 64  # as many as DICOM has room for
+
+
+class ClassNames:
+    """The names of the classes of a session's mask.
+
+    Signals (psygnal): `changed` without argument.
+
+    Parameters
+    ----------
+    mask : MaskEditor
+        Whose layer bears the names.
+
+    """
+
+    changed = Signal()
+
+    def __init__(self, mask: MaskEditor) -> None:
+        self._mask = mask
+        self._project: Project | None = None
+
+    def follow(self, project: Project | None) -> None:
+        """Take the names of a project, or those of the preferences where it is ``None``."""
+        self._project = project
+        self._tell()
+
+    @property
+    def given(self) -> dict[int, str]:
+        """The names that were given, by the number of the class."""
+        return self._project.class_names if self._project is not None else read_names()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """What the classes are called, from 1 on."""
+        return all_names(self.given)
+
+    def rename(self, number: int, name: str) -> None:
+        """Call a class otherwise; a blank name gives it its own one back.
+
+        Kept with the open project, else in napari's preferences.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such class, another one is called so, or the preferences cannot be kept.
+        ProjectError, StudyWriteError
+            If the project cannot be written to.
+
+        """
+        given = renamed(self.given, number, name)
+        if self._project is not None:
+            self._project.name_classes(given)
+        else:
+            write_names(given)
+        self._tell()
+
+    def name_mask(self) -> None:
+        """Give the names to the mask that is shown now."""
+        layer, given = self._mask.layer, self.given
+        if layer is not None and names_in(layer.features) != given:
+            name_layer(layer, given)
+
+    def _tell(self) -> None:
+        self.name_mask()
+        self.changed.emit()
 
 
 def clean_name(name: str) -> str:

@@ -72,7 +72,7 @@ def _run(viewer: Viewer, options: argparse.Namespace) -> int:
     _say(f"time      {cold:.1f} s from the click, loading included; network {1e3 * (image + text):.0f} ms")
     for message in session.messages:
         _say(f"note      {message}")
-    _say(f"size      {session.area}")
+    _say(f"size      {session.mask.area}")
     _say(f"written   {options.out}/")
     return _judge(session, phantom)
 

@@ -9,7 +9,16 @@ import numpy as np
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_tmca.layers import MASK_NAME, PROVENANCE_KEY, SCAN_KEY, add_mask, free_name, present, write_into
+from napari_tmca.layers import (
+    MASK_NAME,
+    PROVENANCE_KEY,
+    SCAN_KEY,
+    add_mask,
+    area_in_words,
+    free_name,
+    present,
+    write_into,
+)
 from tmca_core.attribution import parts_by_sentence
 from tmca_core.editing import (
     fill_holes,
@@ -74,6 +83,12 @@ class MaskEditor:
         """The mask, editable; ``None`` before a segmentation, or when it was removed."""
         layer = present(self._viewer(), self._layer)
         return layer if isinstance(layer, Labels) else None
+
+    @property
+    def area(self) -> str:
+        """Size of the mask in words; "" without a mask."""
+        layer = self.layer
+        return area_in_words(np.asarray(layer.data), layer.metadata[SCAN_KEY].spacing_mm) if layer is not None else ""
 
     # --- the network's masks -----------------------------------------------------------------------------------------
 
@@ -224,7 +239,7 @@ class MaskEditor:
 
     # --- sentences ---------------------------------------------------------------------------------------------------
 
-    def accept(self, sentence: int, accepted: bool) -> bool:
+    def accept(self, sentence: int, accepted: bool = True) -> bool:
         """Take the parts that a sentence drove out of the mask, or put the network's own back; return if it changed."""
         layer, segmentation = self.layer, self._segmentation
         if layer is None or segmentation is None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_tmca.layers import HEATMAP_NAME, SCAN_KEY, add_heatmap, add_values, free_name, present
+from napari_tmca.layers import HEATMAP_NAME, SCAN_KEY, add_heatmap, add_values, free_name, heat_for, present
 from napari_tmca.worker import Cancelled, GuiFuture
 from tmca_core.attention import attention_on_scan, maps_on_scan
 
@@ -61,6 +61,8 @@ class Heatmaps:
         self._layer: weakref.ref[Image] | None = None
         self._values: dict[Values, weakref.ref[Image]] = {}
         self._segmentation: Segmentation | None = None
+        self._scan: Scan | None = None
+        self._reference: weakref.ref[Image] | None = None
 
     @property
     def layer(self) -> Image | None:
@@ -71,6 +73,7 @@ class Heatmaps:
     def start(self, segmentation: Segmentation, scan: Scan, reference: Image) -> bool:
         """Show the whole report's map of a new segmentation; return whether a layer was added for it."""
         self._segmentation, self.words, self._preview = segmentation, {}, None
+        self._scan, self._reference = scan, weakref.ref(reference)
         for sentence in tuple(self._asked):
             self.give_up(sentence, Cancelled("segmented again"))
         self.chosen = MapChoice(level=self.chosen.level)
@@ -80,7 +83,7 @@ class Heatmaps:
         values = self.values(self.chosen)
         layer, viewer = self.layer, self._viewer()
         if layer is not None and layer.data.shape == values.shape and layer.metadata.get(SCAN_KEY) is scan:
-            _put_into(layer, values)
+            self._put(values)
             return False
         if viewer is None:
             return False
@@ -94,7 +97,7 @@ class Heatmaps:
         layers, viewer = [self.layer, *(present(self._viewer(), ref) for ref in self._values.values())], self._viewer()
         for sentence in tuple(self._asked):
             self.give_up(sentence, Cancelled("cleared"))
-        self._layer, self._values, self._segmentation = None, {}, None
+        self._layer, self._values, self._segmentation, self._scan = None, {}, None, None
         self.chosen, self.words, self._preview = MapChoice(level=self.chosen.level), {}, None
         for layer in layers:
             if layer is not None and viewer is not None:
@@ -130,8 +133,12 @@ class Heatmaps:
         self._ask(choice, future)
         return future
 
-    def preview(self, choice: MapChoice) -> None:
-        """Show a map without choosing it; where there is none, the chosen one."""
+    def preview(self, sentence: int | None = None, word: int | None = None) -> None:
+        """Show a map for as long as something is pointed at: `end_preview` brings the chosen one back.
+
+        Where there is none, the chosen one is shown.
+        """
+        choice = MapChoice(sentence, word, self.chosen.level)
         report = self._segmentation.report if self._segmentation is not None else None
         if report is None or choice.sentence is None or choice.sentence not in report.used:
             self.end_preview()
@@ -189,6 +196,7 @@ class Heatmaps:
     def _put(self, values: NDArray[np.float32]) -> None:
         layer = self.layer
         if layer is not None and layer.data.shape == values.shape:
+            layer.colormap = heat_for(values)
             _put_into(layer, values)
 
     def pin(self) -> Image:
@@ -212,10 +220,13 @@ class Heatmaps:
         """Return whether the layer of the probability, or of the uncertainty, is there."""
         return present(self._viewer(), self._values.get(kind)) is not None
 
-    def show_values(self, kind: Values, on: bool, scan: Scan, reference: Image) -> None:
+    def show_values(self, kind: Values, on: bool = True) -> None:
         """Add or remove the layer of the probability, or of its uncertainty (entropy in bits, 1 where it is 50 %)."""
-        viewer, segmentation = self._viewer(), self._segmentation
-        if viewer is None or segmentation is None or on == self.is_shown(kind):
+        viewer, segmentation, scan = self._viewer(), self._segmentation, self._scan
+        reference = present(viewer, self._reference)
+        if viewer is None or segmentation is None or scan is None or on == self.is_shown(kind):
+            return
+        if not isinstance(reference, Image):  # it was removed
             return
         if on:
             layer = add_values(viewer, _values_of(segmentation, kind), kind.capitalize(), scan, reference)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
 MASK_NAME, HEATMAP_NAME = "TMCA mask", "TMCA attention"
 SCAN_KEY = "tmca_scan"
 PROVENANCE_KEY = "tmca_provenance"  # of the network whose mask a Labels layer holds
-HEAT = Colormap(
-    [(0.55, 0.0, 0.35, 0.0), (0.85, 0.15, 0.2, 0.35), (1.0, 0.6, 0.1, 0.6), (1.0, 1.0, 0.6, 0.8)],
-    controls=[0.0, 0.4, 0.7, 1.0],
-    name="tmca-attention",
+_HEAT_STEPS = np.linspace(0.0, 1.0, 41)
+_HEAT = np.stack(
+    [
+        np.interp(_HEAT_STEPS, (0.0, 0.4, 0.7, 1.0), channel)
+        for channel in ((0.55, 0.85, 1.0, 1.0), (0.0, 0.15, 0.6, 1.0), (0.35, 0.2, 0.1, 0.6))
+    ],
+    axis=-1,
 )
+_HEAT_OPACITY = 0.8  # where attention is 1
 
 
 def scan_to_layer_data(scan: Scan) -> tuple[NDArray[Any], dict[str, Any], str]:
@@ -113,12 +119,29 @@ def add_mask(
     return layer
 
 
+def heat_for(attention: NDArray[np.float32]) -> Colormap:
+    """Return the colours for an attention map: clear up to its median, from there on the denser the higher.
+
+    Attention is nowhere nothing, and half of the picture shown in colour hides where it is. A colour stands for the
+    same value, 0..1, in every map; only from where on it is seen follows the map.
+    """
+    twentieths = math.ceil(20 * float(np.median(attention)) - 1e-6)
+    return _heat_above(min(max(twentieths, 0), 19))
+
+
+@cache  # napari remembers every colormap that it has met: these are twenty
+def _heat_above(twentieths: int) -> Colormap:
+    start = twentieths / 20
+    opacity = _HEAT_OPACITY * np.clip((_HEAT_STEPS - start) / (1.0 - start), 0.0, 1.0)
+    return Colormap(np.column_stack([_HEAT, opacity]), name=f"tmca-attention-{twentieths:02d}")
+
+
 def add_heatmap(viewer: Viewer, attention: NDArray[np.float32], scan: Scan, reference: Image) -> Image:
-    """Add the heatmap as an Image layer directly above ``reference``: clear where 0, fixed range 0..1."""
+    """Add the heatmap as an Image layer directly above ``reference``: clear up to its median, fixed range 0..1."""
     layer = Image(
         attention.copy(),  # other maps are written into it
         name=HEATMAP_NAME,
-        colormap=HEAT,
+        colormap=heat_for(attention),
         contrast_limits=(0.0, 1.0),
         blending="translucent",
         metadata={SCAN_KEY: scan},

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tmca.layers import SCAN_KEY
-from tmca_core.project import describe_segmentation
+from tmca_core.errors import ProjectError
+from tmca_core.project import Draft, Status, describe_segmentation
 from tmca_core.report import Choices
 
 if TYPE_CHECKING:
@@ -107,25 +108,76 @@ class OnScreen:
         """Return the network's mask that is not saved yet, and what is told of it."""
         segmentation, layer = self._session.segmentation, self._session.mask_layer
         if segmentation is not None and layer is not None and self.owns(layer):
-            image_only = self._session.image_only
+            image_only = self._session.mask.image_only
             mask = segmentation.image_only_mask if image_only else segmentation.mask
             return mask, describe_segmentation(segmentation, image_only=image_only)
         return self.recovered_ai or (None, None)
 
+    def known_ai(self) -> NDArray[Any] | None:
+        """Return the network's mask, saved or not."""
+        ai, _ = self.ai_mask()
+        return self.saved_ai if ai is None else ai
+
+    def draft(self, status: Status | None, *, annotator: str, quality: int | None, comment: str | None) -> Draft:
+        """Return what is to be saved: report and masks as they are on the screen, as far as they are others than saved.
+
+        Parameters
+        ----------
+        status : Status or None
+            What the annotator says of the case; follows from its masks where ``None``.
+        annotator, quality, comment
+            As `Draft` has them.
+
+        Raises
+        ------
+        ProjectError
+            If no case is there, or it is called done and has no mask.
+
+        """
+        case = self.case
+        if case is None:
+            raise ProjectError("No case is open.", hint="Choose one in the cases panel.")
+        record, mask, (ai, network) = case.record, self.mask(), self.ai_mask()
+        is_done = status in (Status.CORRECTED, Status.APPROVED)
+        if is_done and mask is None:
+            raise ProjectError(
+                f"Case {record.id} has no mask.",
+                hint="Press Segment, or 'Empty mask' where there is nothing to outline.",
+            )
+        is_own = mask is not None and (is_done or record.corrected is not None or not equal(mask, self.known_ai()))
+        is_own = is_own and (record.corrected is None or not equal(mask, self.saved_mask))
+        if status is None and (mask is not None or ai is not None) and record.status == Status.NEW:
+            status = Status.SEGMENTED
+        if status is None and is_own and record.status == Status.APPROVED:
+            status = Status.CORRECTED  # what was approved is another mask
+        return Draft(
+            report=self._session.report.text,
+            choices=self._session.choices,
+            ai=ai if ai is not None and not equal(ai, self.saved_ai) else None,
+            network=network,
+            corrected=mask if is_own else None,
+            status=status,
+            annotator=annotator,
+            quality=quality,
+            comment=comment,
+            rejected=self.rejected(),
+            class_names=self._session.classes.given,
+        )
+
     def rejected(self) -> tuple[str, ...] | None:
         """Return the sentences of whose parts nothing is left; ``None`` where the mask is not of this sitting."""
         segmentation = self._session.segmentation
-        if segmentation is None or segmentation.report is None or self._session.image_only:
+        if segmentation is None or segmentation.report is None or self._session.mask.image_only:
             return None
         sentences = segmentation.report.sentences
-        return tuple(sentences[i].text for i in sorted(self._session.rejected))
+        return tuple(sentences[i].text for i in sorted(self._session.mask.rejected()))
 
     def ai_made_of(self) -> tuple[int, float, bool] | None:
         """Return what tells one network's mask from another without computing it."""
         segmentation = self._session.segmentation
         if segmentation is None:
             return None if self.recovered_ai is None else (id(self.recovered_ai[0]), 0.0, False)
-        return (id(segmentation.logits), segmentation.threshold, self._session.image_only)
+        return (id(segmentation.logits), segmentation.threshold, self._session.mask.image_only)
 
 
 def equal(mask: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmca_core.project import CaseAdded, Project, export_cases
+from tmca_core.project import CaseAdded, ExportStoppedError, Project, export_cases
 
 if TYPE_CHECKING:
     import threading
@@ -41,10 +41,14 @@ def export_as(layout: Layout, folder: Path, case_ids: Sequence[str], out: Path) 
     """Return the work of exporting cases of the project in a folder for training programs."""
 
     def work(tell: Tell, cancel: threading.Event) -> list[str]:
+        tell(0, len(case_ids), "")
         with Project.open(folder) as project:
-            done = export_cases(
-                project, case_ids, out, layout, on_case=lambda n, total: tell(n, total, ""), is_over=cancel.is_set
-            )
+            try:
+                done = export_cases(
+                    project, case_ids, out, layout, on_case=lambda n, total: tell(n, total, ""), is_over=cancel.is_set
+                )
+            except ExportStoppedError:
+                return [f"The export was cancelled; nothing was left in {out.name}."]
         count = f"{done.num_cases:,} {'case' if done.num_cases == 1 else 'cases'}"
         return [f"Exported {count} to {out.name}.", *_left_out("Not exported", done.skipped)]
 

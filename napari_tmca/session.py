@@ -6,47 +6,43 @@ A session belongs to its viewer, not to the panel: closing the panel loses nothi
 from __future__ import annotations
 
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_tmca.canvas import CanvasTools, index_in
-from napari_tmca.class_names import all_names, name_layer, names_in, read_names, renamed, write_names
+from napari_tmca.answer import Answer
+from napari_tmca.canvas import CanvasTools
+from napari_tmca.chosen import ChosenImage
+from napari_tmca.class_names import ClassNames
 from napari_tmca.correcting import Corrector
 from napari_tmca.editing import TOOLS, MaskEditor
 from napari_tmca.first_steps import FirstSteps
-from napari_tmca.heatmaps import Heatmaps, Level, MapChoice, Values
-from napari_tmca.layers import SCAN_KEY, area_in_words, layer_spacing_mm, layer_to_scan, present, scan_to_layer_data
+from napari_tmca.heatmaps import Heatmaps, Level, MapChoice
+from napari_tmca.layers import SCAN_KEY, scan_to_layer_data
 from napari_tmca.notify import report_error
 from napari_tmca.saving import save_layer, suggest_path
 from napari_tmca.segmenting import Segmenter
 from napari_tmca.settings import read_settings
-from napari_tmca.windowing import drag_window, presets_of, set_window
+from napari_tmca.windowing import drag_window
 from napari_tmca.worker import GuiFuture, InferenceWorker, Job
-from tmca_core.attribution import sentences_at
-from tmca_core.consistency import check_consistency
 from tmca_core.errors import StudyReadError, StudyWriteError
 from tmca_core.report import choices_in, overrule, parse_report, uses_of
-from tmca_core.study import Scan, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    import numpy as np
     from napari import Viewer
     from numpy.typing import NDArray
 
-    from napari_tmca.canvas import Stroke
     from napari_tmca.casework import Casework
     from napari_tmca.segmenting import State
-    from tmca_core.consistency import Remark
     from tmca_core.project import CaseRecord, Project
     from tmca_core.report import Choices
-    from tmca_core.study import Report
+    from tmca_core.study import Report, Scan, Segmentation
 
 _sessions: dict[int, Session] = {}
 # Sessions of viewers that are gone. A viewer may be collected in any thread, and objects of Qt must not be: they wait
@@ -84,6 +80,19 @@ class Session:
     viewer : Viewer
         Held weakly.
 
+    Attributes
+    ----------
+    image : ChosenImage
+        What is segmented.
+    mask : MaskEditor
+    answer : Answer
+    maps : Heatmaps
+    corrector : Corrector
+        Strokes and work across slices.
+    classes : ClassNames
+    canvas : CanvasTools
+    first_steps : FirstSteps
+
     """
 
     state_changed = Signal()
@@ -100,23 +109,18 @@ class Session:
         settings = read_settings()
         self.model, self.device = _in_use(settings.model), settings.device
         self.report: Report = parse_report("")
-        self.segmentation: Segmentation | None = None
-        self.threshold: float | None = None
-        self.slices: range | None = None  # to segment, of a volume; all of them where None
         self.live = settings.live
         self.messages: tuple[str, ...] = ()
-        self.canvas = CanvasTools(viewer)
         self._viewer = weakref.ref(viewer)
-        self._scan_layer: weakref.ref[Image] | None = None
+        self.image, self.canvas = ChosenImage(viewer), CanvasTools(viewer)
         self.first_steps = FirstSteps(self)
-        self._mask = MaskEditor(viewer)
-        self._heatmaps = Heatmaps(viewer, self._ask_words)
+        self.mask = MaskEditor(viewer)
+        self.answer, self.classes = Answer(self.mask), ClassNames(self.mask)
+        self.maps = Heatmaps(viewer, self._ask_words)
+        self.corrector = Corrector(viewer, self.mask, self.canvas)
         self._worker = InferenceWorker()
-        self._segmenter = Segmenter(viewer, self._worker, self._heatmaps, self._show)
-        self._corrector = Corrector(viewer, self._mask, self.canvas)
-        self._scan: Scan | None = None
+        self._segmenter = Segmenter(viewer, self._worker, self.maps, self._show)
         self._overrides: dict[str, bool] = {}
-        self._remarks: tuple[Remark, ...] | None = ()
         self._cases: Casework | None = None
         self._pointed: dict[int, float] = {}
         self._segmenter.state_changed.connect(self.state_changed.emit)
@@ -124,10 +128,12 @@ class Session:
         self._segmenter.said.connect(self._on_said)
         self._segmenter.finished.connect(self.result_changed.emit)
         self._segmenter.again.connect(self._on_again)
-        self._corrector.said.connect(self._say)
-        self._corrector.stroke_changed.connect(self.result_changed.emit)
-        self._mask.changed.connect(self._on_mask_changed)
-        self._heatmaps.chosen_changed.connect(self._on_map_chosen)
+        self.corrector.said.connect(self._say)
+        self.corrector.stroke_changed.connect(self.result_changed.emit)
+        self.mask.changed.connect(self.mask_changed.emit)
+        self.answer.changed.connect(self.result_changed.emit)
+        self.maps.chosen_changed.connect(self.result_changed.emit)
+        self.classes.changed.connect(self.settings_changed.emit)
         self.canvas.pointed.connect(self._on_pointed)
         self.canvas.windowed.connect(self._on_windowed)
         viewer.layers.events.removed.connect(self._on_layers_changed)
@@ -143,18 +149,17 @@ class Session:
     @property
     def scan_layer(self) -> Image | None:
         """The image that is segmented; ``None`` when it was removed."""
-        layer = present(self._viewer(), self._scan_layer)
-        return layer if isinstance(layer, Image) else None
+        return self.image.layer
 
     @property
     def mask_layer(self) -> Labels | None:
         """The mask of the last segmentation, editable; ``None`` before one, or when it was removed."""
-        return self._mask.layer
+        return self.mask.layer
 
     @property
     def heatmap_layer(self) -> Image | None:
         """The heatmap shown; ``None`` before one, or when it was removed."""
-        return self._heatmaps.layer
+        return self.maps.layer
 
     def open_scan(self, path: str | PathLike[str], scan: Scan | None = None) -> Image:
         """Read a file or DICOM folder, unless it was read already, add it to the viewer and choose it.
@@ -179,26 +184,11 @@ class Session:
         self._require_viewer().add_layer(layer)
         self.choose_layer(layer)
 
-    @property
-    def num_slices(self) -> int:
-        """Slices of the chosen image, 1 of a picture, 0 where there is none."""
-        layer = self.scan_layer
-        if layer is None:
-            return 0
-        return int(layer.data.shape[0]) if layer.ndim == 3 else 1
-
-    def _slices_of(self, scan: Scan) -> range | None:
-        """Return the slices to segment, ``None`` where they are not some of this scan's."""
-        chosen = self.slices
-        is_some = chosen is not None and scan.ndim == 3 and chosen.stop <= scan.shape[0]
-        return chosen if is_some else None
-
     def choose_layer(self, layer: Image | None) -> None:
         """Choose the image to segment; a report in its metadata (sample data has one) is taken over."""
         if layer is self.scan_layer:
             return
-        self._scan_layer = weakref.ref(layer) if layer is not None else None
-        self._scan, self.slices = None, None
+        self.image.choose(layer)
         if layer is not None and isinstance(layer.metadata.get("report"), str):
             self.set_report(layer.metadata["report"])
         self.canvas.show_scan(layer.metadata.get(SCAN_KEY) if layer is not None else None)
@@ -271,12 +261,12 @@ class Session:
         try:
             if layer is None:
                 raise StudyReadError("There is no image to segment.", hint="Open a scan, or choose an image layer.")
-            scan = self._scan_of(layer)
+            scan = self.image.scan_of(layer)
         except Exception as error:  # noqa: BLE001  (shown to the user, kept in the future)
             self._say(report_error(error))
             future.set_exception(error)
             return future
-        job = Job(scan, self.report, self.model, self.device, self.threshold, self._slices_of(scan))
+        job = Job(scan, self.report, self.model, self.device, self.answer.threshold, self.image.slices_of(scan))
         self._segmenter.begin(job, layer, future, merge=merge)
         return future
 
@@ -307,28 +297,13 @@ class Session:
             self._cases.close()
         self._worker.close()
 
-    def _scan_of(self, layer: Image) -> Scan:
-        """Return the layer's scan, the same object for the same data, so that its features are computed once."""
-        data = layer.data[0] if layer.multiscale else layer.data
-        known = self._scan
-        if known is None or known.pixels is not data or known.spacing_mm != self._spacing_of(layer):
-            known = self._scan = layer_to_scan(layer)
-        return known
-
-    @staticmethod
-    def _spacing_of(layer: Image) -> tuple[float, ...] | None:
-        """Return the spacing that `layer_to_scan` would give: a reader's scan keeps its own."""
-        scan = layer.metadata.get(SCAN_KEY)
-        return scan.spacing_mm if isinstance(scan, Scan) else layer_spacing_mm(layer)
-
     def _show(self, job: Job, segmentation: Segmentation, layer: Image, merge: bool) -> tuple[str, ...]:
         """Put an answer into layers; return what the user should know."""
-        notes = self._mask.show(segmentation, job.scan, layer, merge=merge)
-        self._name_mask()
-        self.segmentation = segmentation
-        self.threshold = segmentation.threshold
-        self._segmenter.answered, self._corrector.scan, self._remarks = job, job.scan, None
-        if self._heatmaps.start(segmentation, job.scan, layer):
+        notes = self.mask.show(segmentation, job.scan, layer, merge=merge)
+        self.classes.name_mask()
+        self.answer.take(segmentation)
+        self._segmenter.answered, self.corrector.scan = job, job.scan
+        if self.maps.start(segmentation, job.scan, layer):
             self._bring_mask_to_front()
         return (*segmentation.messages, *notes)
 
@@ -344,80 +319,16 @@ class Session:
 
     # --- result ------------------------------------------------------------------------------------------------------
 
+    @property
+    def segmentation(self) -> Segmentation | None:
+        """What the network answered last; ``None`` before it was asked."""
+        return self.answer.segmentation
+
     def set_threshold(self, threshold: float) -> None:
-        """Apply another threshold to the stored probability, at once, and only where nobody has painted.
-
-        Raises
-        ------
-        ValueError
-            If the threshold is outside 0..1.
-
-        """
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold: expected 0..1, got {threshold}")
-        self.threshold = threshold
-        if self.segmentation is None:
-            return
-        self.segmentation = replace(self.segmentation, threshold=threshold)
-        self._rewrite_mask(image_only=self.image_only)
-        self.result_changed.emit()
-
-    def show_image_only(self, on: bool) -> None:
-        """Put the mask of the image alone in the place of the report's, or back; what was painted stays.
-
-        Raises
-        ------
-        ValueError
-            If nothing was segmented yet, or the last segmentation had no report.
-
-        """
-        if self.segmentation is None or self.segmentation.image_only_logits is None:
-            raise ValueError("segment with a report before show_image_only")
-        self._rewrite_mask(image_only=on)
-        self.result_changed.emit()
-
-    @property
-    def image_only(self) -> bool:
-        """Whether the mask shown is that of the image alone."""
-        return self._mask.image_only
-
-    @property
-    def remarks(self) -> tuple[Remark, ...]:
-        """What agrees, and what does not, between the report and the mask as it now is."""
-        if self._remarks is None:
-            layer, segmentation = self.mask_layer, self.segmentation
-            report = segmentation.report if segmentation is not None else None
-            self._remarks = ()
-            if layer is not None and report is not None:
-                self._remarks = check_consistency(np.asarray(layer.data), report)
-        return self._remarks
-
-    def _rewrite_mask(self, *, image_only: bool) -> None:
-        if self.segmentation is not None:
-            self._mask.rewrite(self.segmentation, image_only=image_only)
-
-    def _on_mask_changed(self) -> None:
-        layer = self.mask_layer
-        if layer is not None and layer.data.ndim == 2:  # counting the parts of a volume takes longer than a brush may
-            self._remarks = None
-        self.mask_changed.emit()
+        """Apply another threshold, as `Answer.set_threshold` does."""
+        self.answer.set_threshold(threshold)
 
     # --- maps --------------------------------------------------------------------------------------------------------
-
-    @property
-    def level(self) -> Level:
-        """The level whose maps are shown."""
-        return self._heatmaps.chosen.level
-
-    @property
-    def sentence(self) -> int | None:
-        """The sentence whose map is chosen; ``None`` is the whole report."""
-        return self._heatmaps.chosen.sentence
-
-    @property
-    def word(self) -> int | None:
-        """The word of that sentence whose map is chosen; ``None`` is the whole sentence."""
-        return self._heatmaps.chosen.word
 
     def show_map(
         self, sentence: int | None = None, word: int | None = None, level: Level = "mean"
@@ -445,54 +356,13 @@ class Session:
             If there is no such map, or nothing was segmented yet.
 
         """
-        return self._heatmaps.choose(MapChoice(sentence, word, level))
-
-    def preview_map(self, sentence: int | None = None, word: int | None = None) -> None:
-        """Show a map for as long as something is pointed at: `end_preview` brings the chosen one back.
-
-        A sentence without a map is passed over.
-        """
-        self._heatmaps.preview(MapChoice(sentence, word, self.level))
-
-    def end_preview(self) -> None:
-        """Show the chosen map again."""
-        self._heatmaps.end_preview()
-
-    def pin_map(self) -> Image:
-        """Make a layer of its own of the map that is chosen, and return it.
-
-        Raises
-        ------
-        ValueError
-            If there is no map.
-
-        """
-        return self._heatmaps.pin()
-
-    def show_values(self, kind: Values, on: bool = True) -> None:
-        """Show or remove the layer of the "probability", or of the "uncertainty" (its entropy, 0..1 bit)."""
-        reference = self.scan_layer
-        answered = self._segmenter.answered
-        if answered is not None and reference is not None:
-            self._heatmaps.show_values(kind, on, answered.scan, reference)
-
-    def is_shown(self, kind: Values) -> bool:
-        """Return whether the layer of the probability, or of the uncertainty, is there."""
-        return self._heatmaps.is_shown(kind)
+        return self.maps.choose(MapChoice(sentence, word, level))
 
     def _ask_words(self, sentence: int) -> None:
         self._segmenter.ask_words(sentence)
 
-    def _on_map_chosen(self) -> None:
-        self.result_changed.emit()
-
     def _on_pointed(self, position: Sequence[float]) -> None:
-        layer, segmentation = self.mask_layer, self.segmentation
-        found: dict[int, float] = {}
-        if layer is not None and segmentation is not None and self.state == "idle":
-            index = index_in(layer, position)
-            if index is not None and layer.data[index]:
-                found = sentences_at(segmentation, index)
+        found = self.answer.sentences_at(position) if self.state == "idle" else {}
         if found != self._pointed:
             self._pointed = found
             self.pointed.emit(found)
@@ -501,11 +371,11 @@ class Session:
 
     def undo(self) -> None:
         """Take back the last change of the mask, whoever made it: you, a tool or the network."""
-        self._mask.undo()
+        self.mask.undo()
 
     def redo(self) -> None:
         """Do again what `undo` took back."""
-        self._mask.redo()
+        self.mask.redo()
 
     def edit(self, tool: str) -> bool:
         """Let a tool correct the class selected in the mask, as one step of undo; return whether anything changed.
@@ -523,7 +393,7 @@ class Session:
         """
         if tool not in TOOLS:
             raise ValueError(f"expected a tool of {', '.join(TOOLS)}, got {tool!r}")
-        return self._mask.apply(TOOLS[tool])
+        return self.mask.apply(TOOLS[tool])
 
     def refine(self, include: Sequence[Sequence[int]] = (), exclude: Sequence[Sequence[int]] = ()) -> bool:
         """Refine the mask by pixels that belong to the target, and pixels that do not; return whether it changed.
@@ -534,79 +404,7 @@ class Session:
             Pixels of the scan; those of a volume lie in one slice.
 
         """
-        return self._corrector.refine(include, exclude)
-
-    def set_stroke(self, stroke: Stroke | None) -> None:
-        """Let drags on the canvas include or exclude what they pass over; ``None`` gives the mouse back."""
-        self._corrector.set_stroke(stroke)
-
-    def accept(self, sentence: int, accepted: bool = True) -> bool:
-        """Put the parts of the mask that a sentence drove back in, or take them out; return whether it changed."""
-        return self._mask.accept(sentence, accepted)
-
-    @property
-    def rejected(self) -> frozenset[int]:
-        """Sentences that drove a part of the network's mask, and of whose parts nothing is left. Pictures only."""
-        return self._mask.rejected()
-
-    @property
-    def given_names(self) -> dict[int, str]:
-        """The names that classes of the mask were given: those of the open project, else of napari's preferences."""
-        project = self._cases.project if self._cases is not None else None
-        return project.class_names if project is not None else read_names()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """What the classes of the mask are called, from 1 on."""
-        return all_names(self.given_names)
-
-    def rename_class(self, number: int, name: str) -> None:
-        """Call a class of the mask otherwise; a blank name gives it its own one back.
-
-        Kept with the open project, else in napari's preferences.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such class, another one is called so, or the preferences cannot be kept.
-        ProjectError, StudyWriteError
-            If the project cannot be written to.
-
-        """
-        given = renamed(self.given_names, number, name)
-        project = self._cases.project if self._cases is not None else None
-        if project is not None:
-            project.name_classes(given)
-        else:
-            write_names(given)
-        self._on_names()
-
-    def _on_names(self) -> None:
-        self._name_mask()
-        self.settings_changed.emit()
-
-    def _name_mask(self) -> None:
-        layer, given = self.mask_layer, self.given_names
-        if layer is not None and names_in(layer.features) != given:
-            name_layer(layer, given)
-
-    def copy_to_next_slice(self) -> bool:
-        """Put the class selected in the slice shown into the next one, and go there; return whether it changed."""
-        return self._corrector.copy_to_next_slice()
-
-    def interpolate_slices(self) -> bool:
-        """Fill the empty slices around the one shown from the nearest slices with a mask; return whether it did."""
-        return self._corrector.interpolate_slices()
-
-    # --- window ------------------------------------------------------------------------------------------------------
-
-    def window_presets(self) -> dict[str, tuple[float, float]]:
-        """Return the named windows of the image chosen, lowest and highest intensity; none for a coloured one."""
-        return presets_of(self.scan_layer)
-
-    def set_window(self, low: float, high: float) -> None:
-        """Show intensities from ``low`` to ``high`` of the image chosen."""
-        set_window(self.scan_layer, low, high)
+        return self.corrector.refine(include, exclude)
 
     def _on_windowed(self, right: float, up: float) -> None:
         drag_window(self.scan_layer, right, up)
@@ -650,7 +448,7 @@ class Session:
         if layer is None:
             raise StudyWriteError("There is no mask to save.", hint="Press Segment first.")
         report = self.segmentation.report if self.segmentation else None
-        is_edited = bool(self._mask.edited().any())
+        is_edited = bool(self.mask.edited().any())
         notes = save_layer(Path(path), layer, report, is_edited=is_edited, mask_format=mask_format)
         self._say(f"Saved {Path(path).name}.", *notes)
         return Path(path)
@@ -658,15 +456,7 @@ class Session:
     def suggested_path(self) -> Path:
         """Return where saving would go: beside the scan, or in the folder of the preferences."""
         layer = self.mask_layer
-        return suggest_path(layer.metadata[SCAN_KEY] if layer is not None else self._scan)
-
-    @property
-    def area(self) -> str:
-        """Size of the mask in words; "" without a mask."""
-        layer = self.mask_layer
-        if layer is None:
-            return ""
-        return area_in_words(np.asarray(layer.data), layer.metadata[SCAN_KEY].spacing_mm)
+        return suggest_path(layer.metadata[SCAN_KEY] if layer is not None else self.image.last_scan)
 
     # --- cases -------------------------------------------------------------------------------------------------------
 
@@ -677,7 +467,7 @@ class Session:
             from napari_tmca.casework import Casework
 
             self._cases = Casework(self, self._worker)
-            self._cases.project_changed.connect(self._on_names)
+            self._cases.project_changed.connect(self._on_project)
         return self._cases
 
     def open_project(self, folder: str | PathLike[str]) -> Project:
@@ -707,9 +497,9 @@ class Session:
         reference = self.scan_layer
         if reference is None:
             raise StudyReadError("There is no image for the mask.", hint="Open a scan first.")
-        layer = self._mask.adopt(mask, self._scan_of(reference), reference)
-        self._name_mask()
-        self._remarks = None
+        layer = self.mask.adopt(mask, self.image.scan_of(reference), reference)
+        self.classes.name_mask()
+        self.answer.forget_remarks()
         self.result_changed.emit()
         return layer
 
@@ -717,11 +507,11 @@ class Session:
         """Give up what is under way, remove scan, mask and heatmap, and forget report and result."""
         self.cancel()
         scan_layer = self.scan_layer
-        self._heatmaps.clear()
-        self._mask.clear()
-        self._scan_layer, self._scan = None, None
-        self._segmenter.answered, self._corrector.scan = None, None
-        self.segmentation, self.threshold, self._remarks = None, None, ()
+        self.maps.clear()
+        self.mask.clear()
+        self.image.choose(None)
+        self._segmenter.answered, self.corrector.scan = None, None
+        self.answer.clear()
         self._overrides = {}
         self.report = parse_report("")
         if scan_layer is not None:
@@ -741,8 +531,11 @@ class Session:
 
     def _on_layers_changed(self) -> None:
         self._segmenter.give_up_removed()
-        self._corrector.give_back_mouse()
+        self.corrector.give_back_mouse()
         self.layers_changed.emit()
+
+    def _on_project(self) -> None:
+        self.classes.follow(self.cases.project)
 
     def _on_said(self, messages: tuple[str, ...]) -> None:
         self._say(*messages)

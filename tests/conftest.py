@@ -1,12 +1,49 @@
-"""Every test: no network beyond this machine, and no trace in the user's folders."""
+"""Every test: no network beyond this machine, no trace in the user's folders, and a screen of its own process."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
 
 import pytest
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+SCREEN = ("-screen", "0", "1920x1080x24", "+extension", "GLX", "-nolisten", "tcp")
+
+_screens: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Start a screen for a process of pytest-xdist: windows that share one take each other's focus and keys."""
+    if shutil.which("Xvfb") is None:
+        return
+    read, write = os.pipe()
+    # It tries numbers until one is free, and complains of each that is not.
+    command = ["Xvfb", "-displayfd", str(write), *SCREEN]
+    _screens.append(subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL))
+    os.close(write)
+    with os.fdopen(read) as told:
+        number = told.readline().strip()  # comes when the screen can be used; empty where it could not start
+    if not number:
+        raise RuntimeError(f"Xvfb did not start. Run it by hand to see why: Xvfb :99 {' '.join(SCREEN)}")
+    node.workerinput["display"] = f":{number}"
+
+
+def pytest_configure(config):
+    display = getattr(config, "workerinput", {}).get("display")
+    if display is not None:
+        os.environ["DISPLAY"] = display
+
+
+def pytest_unconfigure():
+    """End the screens, by when the processes that used them have ended."""
+    while _screens:
+        screen = _screens.pop()
+        screen.terminate()
+        screen.wait(timeout=10)
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,32 @@ class SideConvention(StrEnum):
     PICTURE = "picture"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What somebody chose where a file leaves something open, as `tmca_core.io.read_scan` takes it; nothing by default.
+
+    Attributes
+    ----------
+    series : int or str, optional
+    frame : int, optional
+    affine : {"sform", "qform"}, optional
+    spacing : tuple of float, optional
+        Lengths in mm, given by hand.
+    shrink : int
+        From 1.
+
+    """
+
+    series: int | str | None = None
+    frame: int | None = None
+    affine: Literal["sform", "qform"] | None = None
+    spacing: tuple[float, ...] | None = None
+    shrink: int = 1
+
+
+AS_IT_IS = Reading()
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """One image or volume, oriented for reading.
@@ -52,6 +78,8 @@ class Scan:
         What is needed to write a mask back on the file's own grid, header included.
     notes : tuple of str
         Every decision the reader took, in sentences ("alpha channel dropped", "MONOCHROME1 inverted").
+    reading : Reading
+        What was chosen, to read the same from the source again.
 
     """
 
@@ -63,6 +91,7 @@ class Scan:
     source: Path | None = None
     native: NativeGrid | None = None
     notes: tuple[str, ...] = ()
+    reading: Reading = AS_IT_IS
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -93,6 +93,8 @@ class CasesWidget(QWidget):
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(16)
         self.progress.hide()
+        self.cancel_files = _button("Cancel", "Stop adding, what was added stays; or stop exporting, nothing is left")
+        self.cancel_files.hide()
         self.batch = QProgressBar()
         self.batch.setMaximumHeight(16)
         self.batch.setAccessibleName("Cases segmented")
@@ -150,7 +152,7 @@ class CasesWidget(QWidget):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
-            self._do(self.work.add, paths)
+            self._do(self.work.jobs.add, paths)
 
     def keyPressEvent(self, event: Any) -> None:
         """Alt+Up and Alt+Down go to the case before and the next."""
@@ -181,7 +183,7 @@ class CasesWidget(QWidget):
         layout.addWidget(self.recovery)
         layout.addLayout(_row((self.filter, 1), self.status))
         layout.addWidget(self.table, stretch=1)
-        layout.addWidget(self.progress)
+        layout.addLayout(_row((self.progress, 1), self.cancel_files))
         many = _row(self.segment_all, (self.batch, 1), self.cancel, self.export)
         many.insertStretch(2)  # in the place of the bar while it is hidden
         layout.addLayout(many)
@@ -202,7 +204,8 @@ class CasesWidget(QWidget):
         self.status.activated.connect(self._on_cases)
         self.table.horizontalHeader().sortIndicatorChanged.connect(self._on_cases)
         self.segment_all.clicked.connect(self._on_segment_all)
-        self.cancel.clicked.connect(self.work.cancel_segmenting)
+        self.cancel.clicked.connect(self.work.jobs.cancel_segmenting)
+        self.cancel_files.clicked.connect(self._on_cancel_files)
         self.table.activated.connect(self._open_row)
         self.table.installEventFilter(self)
         self.who.editingFinished.connect(self._on_who)
@@ -222,10 +225,10 @@ class CasesWidget(QWidget):
             (work.cases_changed, self._on_cases),
             (work.case_changed, self._on_case),
             (work.autosaved, self._on_autosaved),
-            (work.adding, self._on_adding),
-            (work.exporting, self._on_exporting),
-            (work.segmenting, self._on_segmenting),
-            (work.case_segmented, self.model.set_case),
+            (work.jobs.adding, self._on_adding),
+            (work.jobs.exporting, self._on_exporting),
+            (work.jobs.segmenting, self._on_segmenting),
+            (work.jobs.case_segmented, self.model.set_case),
             (self.session.messages_changed, self._on_messages),
             (self.session.result_changed, self._enable),
             (self.session.layers_changed, self._enable),
@@ -266,12 +269,12 @@ class CasesWidget(QWidget):
     def _on_add(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add images or tables")
         if paths:
-            self._do(self.work.add, paths)
+            self._do(self.work.jobs.add, paths)
 
     def _on_add_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Add a folder")
         if folder:
-            self._do(self.work.add, [Path(folder)])
+            self._do(self.work.jobs.add, [Path(folder)])
 
     def _on_cases(self, *_: object) -> None:
         """Ask the index for what is to be shown, and keep the row of the open case chosen."""
@@ -338,7 +341,7 @@ class CasesWidget(QWidget):
         for button in (self.add, self.add_folder, self.export, self.previous, self.next):
             button.setEnabled(has_project)
         has_new = any(record.status == Status.NEW for record in self.model.records)
-        self.segment_all.setEnabled(has_project and has_new and not work.is_segmenting_all)
+        self.segment_all.setEnabled(has_project and has_new and not work.jobs.is_segmenting_all)
         can_save = case is not None and not case.is_read_only
         for part in (self.save, self.flag, self.approve, self.give_back, self.quality, self.comment):
             part.setEnabled(can_save)
@@ -371,24 +374,24 @@ class CasesWidget(QWidget):
         self._do(self.work.flag, self.comment.text())
 
     def _on_outlines(self, on: bool) -> None:
-        self._do(self.work.show_outlines, on)
+        self._do(self.work.review.show_outlines, on)
 
     def _on_approve(self) -> None:
-        self._do(self.work.approve, self.comment.text())
+        self._do(self.work.review.approve, self.comment.text())
 
     def _on_give_back(self) -> None:
-        self._do(self.work.give_back, self.comment.text())
+        self._do(self.work.review.give_back, self.comment.text())
 
     def _on_recover(self) -> None:
-        if self.work.unsaved:
-            self._do(self.work.recover, self.work.unsaved[0])
+        if self.work.recovery.unsaved:
+            self._do(self.work.recovery.recover, self.work.recovery.unsaved[0])
 
     def _on_put_aside(self) -> None:
-        if self.work.unsaved:
-            self._do(self.work.put_aside, self.work.unsaved[0])
+        if self.work.recovery.unsaved:
+            self._do(self.work.recovery.put_aside, self.work.recovery.unsaved[0])
 
     def _show_offer(self) -> None:
-        unsaved = self.work.unsaved
+        unsaved = self.work.recovery.unsaved
         self.recovery.setVisible(bool(unsaved))
         if not unsaved:
             return
@@ -417,8 +420,13 @@ class CasesWidget(QWidget):
     def _on_exporting(self, done: int, total: int) -> None:
         self._show_progress("Exporting", done, total, is_over=done >= total)
 
+    def _on_cancel_files(self) -> None:
+        self.work.jobs.cancel_adding()
+        self.work.jobs.cancel_export()
+
     def _show_progress(self, what: str, done: int, total: int, *, is_over: bool) -> None:
-        self.progress.setVisible(not is_over)
+        for part in (self.progress, self.cancel_files):
+            part.setVisible(not is_over)
         self.progress.setRange(0, max(total, 1))  # a range of 0..0 is an animation
         self.progress.setValue(done)
         self.progress.setFormat(f"{what} {done:,} of {total:,}")
@@ -428,10 +436,10 @@ class CasesWidget(QWidget):
         chosen = [self.model.records[row].id for row in sorted(rows)] if len(rows) > 1 else None
         out = QFileDialog.getExistingDirectory(self, "Export into an empty folder")
         if out:
-            self._do(self.work.export_as, layout, out, chosen)
+            self._do(self.work.jobs.export_as, layout, out, chosen)
 
     def _on_segment_all(self) -> None:
-        self._do(self.work.segment_all)
+        self._do(self.work.jobs.segment_all)
 
     def _on_segmenting(self, done: int, total: int) -> None:
         self.batch.setRange(0, max(total, 1))
@@ -442,7 +450,7 @@ class CasesWidget(QWidget):
 
     def _show_batch(self) -> None:
         for part in (self.batch, self.cancel):
-            part.setVisible(self.work.is_segmenting_all)
+            part.setVisible(self.work.jobs.is_segmenting_all)
 
     def _on_messages(self) -> None:
         self.messages.setText("\n".join(self.session.messages))

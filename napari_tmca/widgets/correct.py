@@ -59,7 +59,7 @@ class CorrectWidget(QWidget):
         self.redo.setToolTip("Do it again (Ctrl+Shift+Z with the mask selected)")
         self.tools = {name: QPushButton(name.capitalize()) for name in TOOLS}
         self.classes = QComboBox()
-        for number, (name, color) in enumerate(zip(session.class_names, class_colors().values(), strict=True), 1):
+        for number, (name, color) in enumerate(zip(session.classes.all, class_colors().values(), strict=True), 1):
             self.classes.addItem(swatch(color), name, number)
         self.classes.setToolTip("What brush and tools draw. The network knows the target alone.")
         self.sentence = QComboBox()
@@ -95,7 +95,7 @@ class CorrectWidget(QWidget):
 
     def show_classes(self) -> None:
         """Show the classes with the colours and names that they have now."""
-        names = self._session.class_names
+        names = self._session.classes.all
         for index, (name, color) in enumerate(zip(names, class_colors().values(), strict=True)):
             self.classes.setItemIcon(index, swatch(color))
             self.classes.setItemText(index, name)
@@ -151,11 +151,11 @@ class CorrectWidget(QWidget):
         self.classes.activated.connect(self._on_class)
         self.take_out.clicked.connect(partial(self._on_accept, False))
         self.put_back.clicked.connect(partial(self._on_accept, True))
-        self.copy.clicked.connect(session.copy_to_next_slice)
-        self.interpolate.clicked.connect(session.interpolate_slices)
+        self.copy.clicked.connect(session.corrector.copy_to_next_slice)
+        self.interpolate.clicked.connect(session.corrector.interpolate_slices)
 
     def _on_stroke(self, stroke: Stroke, on: bool) -> None:
-        self._session.set_stroke(stroke if on else None)
+        self._session.corrector.set_stroke(stroke if on else None)
 
     def _on_tool(self, name: str) -> None:
         self._session.edit(name)
@@ -167,7 +167,7 @@ class CorrectWidget(QWidget):
     def _on_accept(self, accepted: bool) -> None:
         sentence = self.sentence.currentData()
         if sentence is not None:
-            self._session.accept(sentence, accepted)
+            self._session.mask.accept(sentence, accepted)
 
 
 def _stroke_button(text: str, tooltip: str, shortcut: str) -> QPushButton:

@@ -304,7 +304,7 @@ class TmcaWidget(QWidget):
         self.report.light_up({} if self.session.is_outdated else strengths, self._rejected())
 
     def _rejected(self) -> tuple[int, ...]:
-        return () if self.session.is_outdated else tuple(self.session.rejected)
+        return () if self.session.is_outdated else tuple(self.session.mask.rejected())
 
     def _on_live(self, on: bool) -> None:
         self.session.live = on
@@ -322,9 +322,9 @@ class TmcaWidget(QWidget):
         if self._opacity is None or self._fade.state() != QVariantAnimation.State.Running:
             self._opacity = float(layer.opacity)
         if sentence < 0:
-            session.end_preview()
+            session.maps.end_preview()
         else:
-            session.preview_map(sentence, word if word >= 0 else None)
+            session.maps.preview(sentence, word if word >= 0 else None)
         self._fade.stop()
         self._fade.setStartValue(0.0)
         self._fade.setEndValue(self._opacity)

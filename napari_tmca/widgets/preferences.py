@@ -95,7 +95,7 @@ class PreferencesWidget(QWidget):
             widget.blockSignals(False)
         for name, color in class_colors().items():
             self.colors[name].setIcon(swatch(color))
-        given = self._session.given_names
+        given = self._session.classes.given
         for number, field in self.names.items():
             if not field.hasFocus():
                 field.setText(given.get(number, ""))
@@ -163,11 +163,11 @@ class PreferencesWidget(QWidget):
         self.set_color(name, color.name())
 
     def _on_name(self, number: int) -> None:
-        field, given = self.names[number], self._session.given_names
+        field, given = self.names[number], self._session.classes.given
         if clean_name(field.text()) == given.get(number, ""):
             return
         try:
-            self._session.rename_class(number, field.text())
+            self._session.classes.rename(number, field.text())
         except TmcaError as error:
             field.setText(given.get(number, ""))
             self._session._say(report_error(error))

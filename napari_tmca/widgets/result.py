@@ -104,10 +104,10 @@ class ResultWidget(QWidget):
         for button in (self.save, self.export):
             button.setEnabled(session.mask_layer is not None)
         self.show_mask()
-        self._quietly(self.threshold, session.threshold)
+        self._quietly(self.threshold, session.answer.threshold)
         self._fill_sentences()
         self.level.blockSignals(True)
-        self.level.setCurrentIndex([level for _, level in LEVELS].index(session.level))
+        self.level.setCurrentIndex([level for _, level in LEVELS].index(session.maps.chosen.level))
         self.level.blockSignals(False)
         self.threshold.setEnabled(segmentation is not None and session.mask_layer is not None)
         for chooser in (self.sentence, self.level, self.pin):
@@ -115,7 +115,7 @@ class ResultWidget(QWidget):
 
     def show_mask(self) -> None:
         """Show what depends on the mask: its size, and how far it agrees with the report."""
-        self._area.setText(self._session.area or "\u2013")
+        self._area.setText(self._session.mask.area or "\u2013")
         self._show_trust()
 
     def _show_trust(self) -> None:
@@ -125,14 +125,14 @@ class ResultWidget(QWidget):
         self._show_presence()
         is_low = segmentation is not None and segmentation.has_low_agreement
         say(self.fit, "\u2013" if agreement is None else f"{agreement:.0%}", is_amber=is_low)
-        against = [remark.text for remark in session.remarks if not remark.agrees]
-        aspects = ", ".join(dict.fromkeys(remark.aspect for remark in session.remarks))
+        against = [remark.text for remark in session.answer.remarks if not remark.agrees]
+        aspects = ", ".join(dict.fromkeys(remark.aspect for remark in session.answer.remarks))
         agreed = f"agree in {aspects}" if aspects else ""
         say(self.checks, "\n".join(against) or agreed or "\u2013", is_amber=bool(against))
         has_both = segmentation is not None and segmentation.image_only_logits is not None
         self.image_only.setEnabled(has_both and session.mask_layer is not None)
         self.image_only.blockSignals(True)
-        self.image_only.setChecked(session.image_only)
+        self.image_only.setChecked(session.mask.image_only)
         self.image_only.blockSignals(False)
 
     def _show_presence(self) -> None:
@@ -181,7 +181,7 @@ class ResultWidget(QWidget):
         self.threshold.valueChanged.connect(self._on_threshold)
         self.threshold.sliderPressed.connect(self._on_pressed)
         self.threshold.sliderReleased.connect(self._on_released)
-        self.image_only.toggled.connect(self._session.show_image_only)
+        self.image_only.toggled.connect(self._session.answer.show_image_only)
         self.sentence.activated.connect(self._on_map)
         self.level.activated.connect(self._on_map)
         self.pin.clicked.connect(self._on_pin)
@@ -197,7 +197,7 @@ class ResultWidget(QWidget):
             for index in report.used:
                 text = " ".join(report.sentences[index].text.split())
                 self.sentence.addItem(f"{index + 1}  {text}", index)
-        self.sentence.setCurrentIndex(max(self.sentence.findData(self._session.sentence), 0))
+        self.sentence.setCurrentIndex(max(self.sentence.findData(self._session.maps.chosen.sentence), 0))
         self.sentence.blockSignals(False)
 
     def _on_threshold(self, value: float) -> None:
@@ -216,7 +216,7 @@ class ResultWidget(QWidget):
         self._session.show_map(sentence=self.sentence.currentData(), level=self.level.currentData())
 
     def _on_pin(self) -> None:
-        self._session.pin_map()
+        self._session.maps.pin()
 
     def _on_export(self, mask_format: str, *_: object) -> None:
         ask_and_export(self._session, mask_format, self)

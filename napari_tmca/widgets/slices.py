@@ -40,9 +40,9 @@ class SlicesWidget(QWidget):
 
     def refresh(self) -> None:
         """Show the session as it is; emits nothing."""
-        count = self._session.num_slices
+        count = self._session.image.num_slices
         self.setVisible(count > 1)
-        chosen = self._session.slices or range(count)
+        chosen = self._session.image.slices or range(count)
         for box, value in ((self.first, chosen.start + 1), (self.last, chosen.stop)):
             box.blockSignals(True)
             box.setRange(1, max(count, 1))
@@ -54,6 +54,6 @@ class SlicesWidget(QWidget):
         first, last = self.first.value(), self.last.value()
         if first > last:  # the other end follows
             first, last = (first, first) if edited is self.first else (last, last)
-        everything = (first, last) == (1, self._session.num_slices)
-        self._session.slices = None if everything else range(first - 1, last)
+        everything = (first, last) == (1, self._session.image.num_slices)
+        self._session.image.slices = None if everything else range(first - 1, last)
         self.refresh()

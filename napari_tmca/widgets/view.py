@@ -10,6 +10,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_tmca.widgets.style import plain_label
+from napari_tmca.windowing import presets_of, set_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,12 +71,12 @@ class ViewWidget(QWidget):
         for box, kind in kinds:
             box.setEnabled(session.segmentation is not None)
             box.blockSignals(True)
-            box.setChecked(session.is_shown(kind))
+            box.setChecked(session.maps.is_shown(kind))
             box.blockSignals(False)
 
     def show_windows(self) -> None:
         """Show a button for each window that the image has now."""
-        names = tuple(self._session.window_presets())
+        names = tuple(presets_of(self._session.scan_layer))
         if names != self._names:
             self._fill(names)
 
@@ -94,12 +95,12 @@ class ViewWidget(QWidget):
             self.windows[name] = button
 
     def _on_window(self, name: str) -> None:
-        window = self._session.window_presets().get(name)
+        window = presets_of(self._session.scan_layer).get(name)
         if window is not None:
-            self._session.set_window(*window)
+            set_window(self._session.scan_layer, *window)
 
     def _on_values(self, kind: Values, on: bool) -> None:
-        self._session.show_values(kind, on)
+        self._session.maps.show_values(kind, on)
 
 
 def _nothing() -> None:

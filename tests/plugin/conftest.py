@@ -1,6 +1,35 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_viewers():
+    """Let the second viewer open and close quicker than the first: half of its time goes into what never changes."""
+    import napari.qt  # noqa: F401
+    import npe2
+    import pydicom  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+    import torch  # noqa: F401
+
+    known = {}
+    discover = npe2.PluginManifest.discover
+
+    def discover_once(*arguments, **named):
+        key = repr((arguments, named))
+        if key not in known:
+            known[key] = list(discover(*arguments, **named))
+        return iter(known[key])
+
+    # Garbage is collected for every viewer, and the modules, which hold most objects, are looked through each time.
+    gc.collect()
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(npe2.PluginManifest, "discover", discover_once)
+        yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,9 @@ def test_an_action_does_what_its_button_does(session, phantom_layer):
     actions.include(viewer)
     assert session.canvas.stroke is None
     actions.probability(viewer)
-    assert session.is_shown("probability")
+    assert session.maps.is_shown("probability")
     actions.image_only(viewer)
-    assert session.image_only
+    assert session.mask.image_only
 
 
 def test_the_help_lists_every_key(session, qtbot):

@@ -7,6 +7,7 @@ from time import perf_counter
 import napari
 import numpy as np
 import pytest
+import tifffile
 from napari.settings import get_plugin_settings, get_settings
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -234,14 +235,14 @@ def test_all_new_cases_are_segmented_while_another_is_on_the_screen(full, sessio
     session.mask_layer.data_setitem((np.arange(10), np.arange(10)), 1)
     before, layers = np.asarray(session.mask_layer.data).copy(), list(session._viewer().layers)
     formats, statuses = [], []
-    full.work.segmenting.connect(lambda *_: formats.append(full.batch.format()))
-    full.work.case_segmented.connect(lambda *_: statuses.append(full.model.index(0, STATUS).data()))
+    full.work.jobs.segmenting.connect(lambda *_: formats.append(full.batch.format()))
+    full.work.jobs.case_segmented.connect(lambda *_: statuses.append(full.model.index(0, STATUS).data()))
     assert not full.batch.isVisible()
     click(qtbot, full.segment_all)
     assert full.batch.isVisible()
     assert full.cancel.isVisible()
     assert not full.segment_all.isEnabled()
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert formats[:2] == ["Segmenting 1 of 3", "Segmenting 3 of 3"]
     assert statuses[0] == "segmented"
     assert not full.batch.isVisible()
@@ -251,7 +252,7 @@ def test_all_new_cases_are_segmented_while_another_is_on_the_screen(full, sessio
     assert np.array_equal(session.mask_layer.data, before)
     assert session.segmentation is None
     assert [full.model.index(row, STATUS).data() for row in range(3)] == ["segmented", "new", "segmented"]
-    assert not full.segment_all.isEnabled() or full.work.new_cases() == ["00002"]
+    assert not full.segment_all.isEnabled() or full.work.jobs.new_cases() == ["00002"]
 
 
 def test_a_batch_stores_what_a_segmentation_by_hand_stores(full, session, qtbot):
@@ -266,7 +267,7 @@ def test_a_batch_stores_what_a_segmentation_by_hand_stores(full, session, qtbot)
     with Project.open(full.work.project.folder) as project, project.open_case("00001", "") as case:
         case.save(case.read_scan(), Draft(status=Status.NEW))
     full.work.refresh()
-    outcomes = session.cases.segment_all().result(timeout=120)
+    outcomes = session.cases.jobs.segment_all().result(timeout=120)
     assert len(outcomes) == 3
     again = full.work.project.case("00001")
     assert again.ai.sha256 == first.ai.sha256
@@ -284,7 +285,7 @@ def test_only_new_cases_that_the_filter_shows_are_segmented(full, qtbot):
     full.work.project.case("00003").image.unlink()
     qtbot.keyClicks(full.filter, "chest2")
     click(qtbot, full.segment_all)
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert full.messages.text().startswith("Segmented 0 cases; 1 could not be read: chest2.png: the image chest2.png")
     full.filter.clear()
     assert full.work.project.counts() == {Status.NEW: 3}
@@ -293,9 +294,9 @@ def test_only_new_cases_that_the_filter_shows_are_segmented(full, qtbot):
 
 
 def test_a_batch_is_cancelled_and_what_was_segmented_stays(full, session, qtbot):
-    full.work.case_segmented.connect(lambda *_: full.cancel.click())
-    future = session.cases.segment_all()
-    assert session.cases.segment_all() is future
+    full.work.jobs.case_segmented.connect(lambda *_: full.cancel.click())
+    future = session.cases.jobs.segment_all()
+    assert session.cases.jobs.segment_all() is future
     with pytest.raises(Cancelled):
         future.result(timeout=120)
     assert full.messages.text() == "Cancelled. Segmented 1 case."
@@ -308,9 +309,9 @@ def test_a_batch_is_cancelled_and_what_was_segmented_stays(full, session, qtbot)
 def test_a_case_under_the_network_is_not_opened_and_one_asked_for_in_between_is_segmented(full, session, qtbot):
     full.work.open_case("00003")
     order = []
-    full.work.case_segmented.connect(lambda record: order.append(record.id))
+    full.work.jobs.case_segmented.connect(lambda record: order.append(record.id))
     session._segmenter.finished.connect(lambda: order.append("asked"))
-    future = session.cases.segment_all()
+    future = session.cases.jobs.segment_all()
     with pytest.raises(ProjectError, match="being segmented at this moment"):
         full.work.open_case("00001")
     segmentation = session.segment().result(timeout=120)
@@ -322,7 +323,7 @@ def test_a_case_under_the_network_is_not_opened_and_one_asked_for_in_between_is_
 def test_a_model_that_is_not_there_ends_the_batch_with_one_sentence(full, session, qtbot):
     session.model = "nowhere"
     click(qtbot, full.segment_all)
-    qtbot.waitUntil(lambda: not full.work.is_segmenting_all, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not full.work.jobs.is_segmenting_all, timeout=TIMEOUT_MS)
     assert "nowhere" in full.messages.text()
     assert "\n" not in full.messages.text()
     assert full.work.project.counts() == {Status.NEW: 3}
@@ -358,6 +359,25 @@ def test_a_project_that_is_gone_costs_one_sentence_and_is_not_made_anew(panel, t
 def test_at_the_very_first_start_nothing_is_offered_to_continue(panel):
     assert not panel.go_on.isVisible()
     assert panel.open.isVisible()
+
+
+def test_an_export_is_cancelled_amid_a_large_volume_and_leaves_nothing(panel, qtbot, tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 255, (160, 512, 512), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "large.tif", pixels, photometric="minisblack")
+    with Project.create(tmp_path / "study") as project:
+        list(project.add([tmp_path / "large.tif"]))
+        with project.open_case("00001", "ann") as case:
+            case.save(case.read_scan(), Draft(corrected=np.zeros(pixels.shape, np.uint8)))
+    panel.session.open_project(tmp_path / "study")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path / "out"))
+    panel.layouts.actions()[0].trigger()
+    qtbot.waitUntil(lambda: (tmp_path / "out").exists(), timeout=TIMEOUT_MS)
+    qtbot.waitUntil(panel.cancel_files.isVisible, timeout=TIMEOUT_MS)
+    click(qtbot, panel.cancel_files)
+    qtbot.waitUntil(lambda: not panel.progress.isVisible(), timeout=20_000)
+    assert panel.messages.text() == "The export was cancelled; nothing was left in out."
+    assert not panel.cancel_files.isVisible()
+    assert not (tmp_path / "out").exists()
 
 
 def test_selected_cases_are_exported_for_training_programs(full, session, qtbot, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels
 from PIL import Image as Picture
 
 from tmca_core.errors import ProjectError, StudyWriteError
+from tmca_core.io import read_scan
 from tmca_core.phantom import make_phantom
 from tmca_core.project import Draft, Project, Status
 
@@ -165,19 +166,19 @@ def test_the_second_reader_sees_both_outlines_and_judges(work, session):
     work.refresh()
     work.who = "rev"
     work.open_case("00001")
-    work.show_outlines(True)
+    work.review.show_outlines(True)
     outlines = [layer for layer in session._viewer().layers if isinstance(layer, Labels) and layer.contour]
     assert len(outlines) == 2
     assert session.mask_layer in outlines
-    work.show_outlines(False)
+    work.review.show_outlines(False)
     assert [layer for layer in session._viewer().layers if isinstance(layer, Labels)] == [session.mask_layer]
     with pytest.raises(ProjectError, match="with a comment"):
-        work.give_back("")
-    record = work.give_back("Too wide.")
+        work.review.give_back("")
+    record = work.review.give_back("Too wide.")
     assert (record.status, record.reviewer, record.annotator) == (Status.FLAGGED, "rev", "ann")
-    record = work.approve()
+    record = work.review.approve()
     assert (record.status, record.annotator) == (Status.APPROVED, "ann")
-    work.show_outlines(True)
+    work.review.show_outlines(True)
     session.next_case()
     assert [type(layer) for layer in session._viewer().layers] == [Image]
 
@@ -197,7 +198,7 @@ def test_adding_runs_beside_the_window(work, session, qtbot, tmp_path):
     (tmp_path / "more").mkdir()
     Picture.fromarray(np.asarray(make_phantom(7, shape=(40, 40)).scan.pixels)).save(tmp_path / "more" / "x.png")
     (tmp_path / "more" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    work.add([tmp_path / "more"])
+    work.jobs.add([tmp_path / "more"])
     qtbot.waitUntil(lambda: len(work.project.cases()) == 4 and bool(session.messages), timeout=20_000)
     assert session.messages[0] == "Added 1 to the project."
     assert session.messages[1].startswith("Not added: broken.png")
@@ -217,6 +218,18 @@ def test_what_is_on_the_screen_can_be_saved_into_a_project(session, tmp_path):
         assert project.report(record.id) == made.report_text
         assert project.compare(record.id)["num_added"] == int(((drawn != 0) & (found.mask == 0)).sum())
     assert session.save(tmp_path / "new study").revision == record.revision + 1
+
+
+def test_a_scan_that_was_shrunk_is_saved_and_opened_as_such(session, tmp_path):
+    Picture.fromarray(np.asarray(make_phantom(2, shape=(64, 56)).scan.pixels)).save(tmp_path / "chest.png")
+    session.open_scan(tmp_path / "chest.png", read_scan(tmp_path / "chest.png", shrink=2, spacing=(0.5, 0.4)))
+    session.adopt_mask(np.zeros((32, 28), np.uint8))
+    drawn = paint(session)
+    session.save(tmp_path / "study")
+    session.cases.close_case()
+    record = session.next_case()
+    assert (record.shape, record.spacing_mm) == ((32, 28), (1.0, 0.8))
+    assert np.array_equal(session.mask_layer.data, drawn)
 
 
 def test_what_the_reader_decided_of_sentences_comes_back_with_the_case(work, session):
@@ -302,10 +315,10 @@ def test_a_killed_painting_session_is_offered_and_recovered(session, folder):
         killed = time.monotonic()
     session.open_project(folder)
     work = session.cases
-    (unsaved,) = work.unsaved
+    (unsaved,) = work.recovery.unsaved
     assert unsaved.has_other_report
-    work.recover(unsaved)
-    assert not work.unsaved
+    work.recovery.recover(unsaved)
+    assert not work.recovery.unsaved
     assert session.report.text == "Typed and not saved. No effusion."
     assert 0 not in session.report.used
     kept = int(np.count_nonzero(session.mask_layer.data))

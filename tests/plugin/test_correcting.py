@@ -10,6 +10,7 @@ from napari.layers import Image
 
 from napari_tmca.editing import TOOLS
 from napari_tmca.layers import scan_to_layer_data
+from napari_tmca.windowing import presets_of, set_window
 from napari_tmca.worker import Cancelled
 from tmca_core.study import Scan
 
@@ -45,13 +46,13 @@ def test_words_have_maps_of_their_own_and_pinning_keeps_one(segmented, viewer, m
     left = session.show_map(sentence=0, word=3)
     assert not first.done()
     assert not np.array_equal(first.result(timeout=TIMEOUT), left.result(timeout=TIMEOUT))
-    assert (session.sentence, session.word) == (0, 3)
+    assert (session.maps.chosen.sentence, session.maps.chosen.word) == (0, 3)
     assert np.array_equal(session.heatmap_layer.data, left.result())
     assert not np.array_equal(sentence, left.result())
     assert session.show_map(sentence=0, word=1, level=2).done()  # known by now
     assert len(threads) == 1
     assert threads[0].startswith("tmca-inference")
-    pinned, shown = session.pin_map(), session.heatmap_layer
+    pinned, shown = session.maps.pin(), session.heatmap_layer
     assert pinned in viewer.layers
     assert pinned.name == "TMCA attention, sentence 1, word 2, level 2"
     kept = pinned.data.copy()
@@ -67,12 +68,12 @@ def test_words_have_maps_of_their_own_and_pinning_keeps_one(segmented, viewer, m
 def test_a_preview_leaves_the_choice_and_goes_away(segmented, qtbot):
     session = segmented
     chosen = session.heatmap_layer.data.copy()
-    session.preview_map(2)
+    session.maps.preview(2)
     assert not np.array_equal(session.heatmap_layer.data, chosen)
-    assert session.sentence is None
-    session.preview_map(0, 1)
-    qtbot.waitUntil(lambda: 0 in session._heatmaps.words, timeout=60_000)
-    session.preview_map(1)  # denied: it has no map
+    assert session.maps.chosen.sentence is None
+    session.maps.preview(0, 1)
+    qtbot.waitUntil(lambda: 0 in session.maps.words, timeout=60_000)
+    session.maps.preview(1)  # denied: it has no map
     assert np.array_equal(session.heatmap_layer.data, chosen)
 
 
@@ -130,15 +131,15 @@ def test_strokes_refine_the_mask_in_one_step(segmented):
 def test_the_parts_of_a_sentence_go_and_come_back(segmented):
     session, layer = segmented, segmented.mask_layer
     before = layer.data.copy()
-    owners = [s for s, part in session._mask._own_parts(session.segmentation).items() if part.any()]
-    assert session.accept(owners[0], False)
-    assert owners[0] in session.rejected
+    owners = [s for s, part in session.mask._own_parts(session.segmentation).items() if part.any()]
+    assert session.mask.accept(owners[0], False)
+    assert owners[0] in session.mask.rejected()
     assert (layer.data <= before).all()
     session.undo()
     assert np.array_equal(layer.data, before)
-    assert session.rejected == frozenset()
+    assert session.mask.rejected() == frozenset()
     session.redo()
-    assert session.accept(owners[0], True)
+    assert session.mask.accept(owners[0], True)
     assert np.array_equal(layer.data, before)
 
 
@@ -158,15 +159,15 @@ def test_an_update_keeps_painted_pixels_in_the_same_layer(segmented):
 
 def test_values_are_layers_that_come_and_go(segmented, viewer):
     session = segmented
-    session.show_values("probability")
-    session.show_values("uncertainty")
+    session.maps.show_values("probability")
+    session.maps.show_values("uncertainty")
     uncertainty = viewer.layers["Uncertainty"].data
     assert 0 <= uncertainty.min() <= uncertainty.max() <= 1
     assert np.array_equal(viewer.layers["Probability"].data, session.segmentation.probability)
-    session.show_values("probability", False)
+    session.maps.show_values("probability", False)
     viewer.layers.remove("Uncertainty")
-    assert not session.is_shown("probability")
-    assert not session.is_shown("uncertainty")
+    assert not session.maps.is_shown("probability")
+    assert not session.maps.is_shown("uncertainty")
     assert "Probability" not in viewer.layers
 
 
@@ -179,8 +180,8 @@ def test_letters_scale_bar_and_window_of_a_radiograph(session, phantom_layer, vi
     viewer.dims.ndisplay = 2
     viewer.dims.order = (1, 0)
     assert session.canvas.letters() == ("A", "P")
-    presets = session.window_presets()
-    session.set_window(*presets["Full range"])
+    presets = presets_of(session.scan_layer)
+    set_window(session.scan_layer, *presets["Full range"])
     assert tuple(phantom_layer.contrast_limits) == presets["Full range"]
     session.choose_layer(viewer.add_image(np.zeros((9, 9))))
     assert session.canvas.letters() == ("", "")
@@ -191,21 +192,21 @@ def test_slices_are_copied_and_filled_between(session, viewer):
     pixels = np.random.default_rng(0).integers(0, 255, (7, 40, 32)).astype(np.uint8)
     data, attributes, _ = scan_to_layer_data(Scan(pixels, spacing_mm=(3.0, 1.0, 1.0), modality="CT"))
     session.choose_layer(viewer.add_layer(Image(data, **attributes)))
-    assert {"Lung", "Bone"} <= set(session.window_presets())
+    assert {"Lung", "Bone"} <= set(presets_of(session.scan_layer))
     session.segment().result(timeout=TIMEOUT)
     layer = session.mask_layer
     drawn = np.zeros((7, 40, 32), np.uint8)
     drawn[1, 10:20, 10:20] = drawn[5, 14:24, 10:20] = 1
     layer.data_setitem(np.nonzero(layer.data != drawn), drawn[layer.data != drawn])
     viewer.dims.set_point(0, 9.0)
-    assert session.interpolate_slices()
+    assert session.corrector.interpolate_slices()
     assert layer.data[2:5].any(axis=(1, 2)).all()
     assert "Slices 3 to 5 were filled" in session.messages[0]
     session.undo()
     assert np.array_equal(layer.data, drawn)
     viewer.dims.set_point(0, 15.0)
-    assert session.copy_to_next_slice()
+    assert session.corrector.copy_to_next_slice()
     assert np.array_equal(layer.data[6], layer.data[5])
     assert viewer.dims.point[0] == 18.0
-    assert not session.copy_to_next_slice()
-    assert not session.interpolate_slices()
+    assert not session.corrector.copy_to_next_slice()
+    assert not session.corrector.interpolate_slices()

@@ -89,6 +89,7 @@ def segment(session, work, qtbot, case_id):
     return np.asarray(session.mask_layer.data) > 0
 
 
+@pytest.mark.timeout(600)  # others compute beside it
 def test_correct_six_learn_and_the_seventh_is_better(work, session, qtbot, monkeypatch):
     last = f"{NUM_CORRECTED + 1:05d}"
     wanted = negative(NUM_CORRECTED).mask

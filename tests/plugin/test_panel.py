@@ -70,7 +70,7 @@ def test_the_choosers_show_levels_and_sentences_of_the_result(panel, session, ph
     assert [level.itemData(i) for i in range(level.count())] == ["mean", 1, 2, 3, 4]
     level.setCurrentIndex(1)
     level.activated.emit(1)
-    assert session.level == 1
+    assert session.maps.chosen.level == 1
 
 
 def test_a_drag_of_the_threshold_is_one_step_of_undo(panel, session, phantom_layer, qtbot):
@@ -167,13 +167,13 @@ def test_a_report_file_is_opened(panel, session, tmp_path, monkeypatch, qtbot):
 def test_what_does_not_agree_is_shown_in_amber(panel, session, phantom_layer, qtbot):
     result = panel.result
     session.segment().result(timeout=60)
-    session.segmentation = replace(session.segmentation, agreement=0.03, has_low_agreement=True)
+    session.answer.segmentation = replace(session.segmentation, agreement=0.03, has_low_agreement=True)
     session.set_threshold(0.99)
     assert result.fit.text() == "3%"
     assert "the mask is empty" in result.checks.text()
     for label in (result.fit, result.checks):
         assert AMBER in label.styleSheet()
-    session.segmentation = replace(session.segmentation, agreement=0.93, has_low_agreement=False)
+    session.answer.segmentation = replace(session.segmentation, agreement=0.93, has_low_agreement=False)
     session.set_threshold(0.5)
     assert result.fit.text() == "93%"
     assert AMBER not in result.fit.styleSheet()

@@ -14,6 +14,7 @@ from napari_tmca.appearance import class_colors
 from napari_tmca.outlines import hide_outlines, show_outlines
 from napari_tmca.settings import Settings, change_settings, read_settings
 from napari_tmca.widgets import TmcaWidget
+from napari_tmca.windowing import presets_of
 from tmca_core.errors import ConfigError
 from tmca_core.project import Project
 
@@ -97,7 +98,7 @@ def test_own_windows_are_buttons_with_keys(panel, session, phantom_layer):
     panel.preferences.windows.setPlainText("Narrow: 100, 40\nwide 3")
     assert panel.preferences.unread.isVisibleTo(panel.preferences)
     assert "wide 3" in panel.preferences.unread.text()
-    assert session.window_presets()["Narrow"] == (80.0, 120.0)
+    assert presets_of(session.scan_layer)["Narrow"] == (80.0, 120.0)
     button = panel.view.windows["Narrow"]
     assert button.shortcut().toString() == "Alt+2"
     button.click()
@@ -147,16 +148,16 @@ def rename(page, number, name):
 def test_a_class_is_renamed_everywhere_and_after_a_restart(panel, session, masked):
     page = panel.preferences
     rename(page, 2, "  Pleural\teffusion; left ")
-    assert session.class_names[:3] == ("target", "Pleural effusion left", "class 3")
+    assert session.classes.all[:3] == ("target", "Pleural effusion left", "class 3")
     assert panel.correct.classes.itemText(1) == "Pleural effusion left"
     assert list(masked.features["name"])[:3] == ["background", "target", "Pleural effusion left"]
     get_plugin_settings().clear()  # as a new process starts
-    assert session.class_names[1] == "Pleural effusion left"
+    assert session.classes.all[1] == "Pleural effusion left"
     rename(page, 3, "Target")
     assert "Another class is called Target already." in session.messages[0]
     assert page.names[3].text() == ""
     rename(page, 2, "")
-    assert session.class_names[1] == "class 2"
+    assert session.classes.all[1] == "class 2"
     assert list(masked.features["name"])[2] == "class 2"
 
 

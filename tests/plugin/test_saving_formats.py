@@ -91,8 +91,8 @@ def test_a_class_is_renamed_and_the_file_says_so(session, series, tmp_path):
     mask = np.zeros(session.scan_layer.data.shape, dtype=np.uint8)
     mask[1, 0, 2:], mask[2, 0, 2:], mask[2, 1, 2:] = 1, 2, 3
     session.adopt_mask(mask)
-    session.rename_class(1, "Nodule")
-    session.rename_class(3, "Scar, old")
+    session.classes.rename(1, "Nodule")
+    session.classes.rename(3, "Scar, old")
     session.save_labels(tmp_path / "ours.dcm")
     session.mask_layer.save(str(tmp_path / "napari.dcm"), plugin="napari-tmca")
     for name in ("ours.dcm", "napari.dcm"):
@@ -108,7 +108,7 @@ def test_the_panel_exports_what_a_clinical_system_reads(session, series, tmp_pat
     mask = np.zeros(session.scan_layer.data.shape, dtype=np.uint8)
     mask[1:3, 1:4, 1:4] = 1
     session.adopt_mask(mask)
-    session.rename_class(1, "Nodule")
+    session.classes.rename(1, "Nodule")
     asked = []
 
     def choose(parent, title, suggested, filters):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tmca.layers import HEATMAP_NAME, MASK_NAME, layer_to_scan, scan_to_layer_data
+from napari_tmca.layers import HEATMAP_NAME, MASK_NAME, heat_for, layer_to_scan, scan_to_layer_data
 from napari_tmca.session import session_of
 from napari_tmca.worker import Cancelled
 from tmca_core.errors import CheckpointError, StudyReadError, StudyWriteError
@@ -121,13 +121,13 @@ def test_the_mask_of_the_image_alone_is_one_step_away_and_keeps_what_was_painted
     with_report = np.array(layer.data)
     assert (segmentation.mask != segmentation.image_only_mask).any()
     layer.data_setitem((np.array([0]), np.array([0])), 2)
-    session.show_image_only(True)
+    session.answer.show_image_only(True)
     assert layer.data[0, 0] == 2
     np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_mask[1:])
     session.set_threshold(0.3)
     np.testing.assert_array_equal(layer.data[1:], segmentation.image_only_probability[1:] >= 0.3)
     session.set_threshold(segmentation.threshold)
-    session.show_image_only(False)
+    session.answer.show_image_only(False)
     assert layer.data[0, 0] == 2
     np.testing.assert_array_equal(layer.data[1:], with_report[1:])
 
@@ -136,14 +136,14 @@ def test_without_a_report_there_is_no_other_mask(session, phantom_layer):
     session.set_report("")
     session.segment().result(timeout=60)
     with pytest.raises(ValueError, match="segment with a report"):
-        session.show_image_only(True)
-    assert session.remarks == ()
+        session.answer.show_image_only(True)
+    assert session.answer.remarks == ()
 
 
 def test_the_mask_is_compared_with_the_report_at_every_threshold(session, phantom_layer):
     session.segment().result(timeout=60)
     session.set_threshold(0.99)
-    assert {remark.aspect: remark.agrees for remark in session.remarks}["presence"] is bool(
+    assert {remark.aspect: remark.agrees for remark in session.answer.remarks}["presence"] is bool(
         session.mask_layer.data.any()
     )
     assert not session.mask_layer.data.any()
@@ -157,6 +157,28 @@ def test_a_sentence_and_a_level_have_their_map(session, phantom_layer):
     assert session.heatmap_layer.data.shape == phantom_layer.data.shape
     with pytest.raises(ValueError, match="sentence"):
         session.show_map(sentence=1)  # denied, so the network was not asked
+
+
+def test_a_map_is_clear_up_to_its_median_and_a_colour_is_a_value_in_every_map():
+    wide = np.linspace(0, 1, 101, dtype=np.float32)
+    narrow = 0.6 + 0.4 * wide
+    for values in (wide, narrow):
+        rgba = heat_for(values).map(values)
+        is_above = values > np.median(values) + 0.06
+        assert not rgba[values <= np.median(values), 3].any()
+        assert (np.diff(rgba[is_above, 3]) > 0).all()
+        assert rgba[-1, 3] == pytest.approx(0.8)
+    shared = np.array([0.85], np.float32)
+    np.testing.assert_allclose(heat_for(wide).map(shared)[0, :3], heat_for(narrow).map(shared)[0, :3])
+    assert not heat_for(np.full((4, 4), 0.5, np.float32)).map(np.float32([0.5]))[0, 3]
+
+
+def test_every_map_that_is_shown_has_colours_of_its_own(session, phantom_layer):
+    session.segment().result(timeout=TIMEOUT)
+    for sentence in (None, 0, 2):
+        values = session.show_map(sentence=sentence).result()
+        colors = session.heatmap_layer.colormap.map(np.sort(values.ravel()))
+        np.testing.assert_allclose(colors, heat_for(values).map(np.sort(values.ravel())))
 
 
 def test_overruling_a_sentence_changes_what_the_network_is_given(session, phantom_layer):
@@ -300,7 +322,7 @@ def test_a_volume_gets_a_volume_and_goes_to_nifti(session, viewer, tmp_path):
     session.segment().result(timeout=TIMEOUT)
     assert session.mask_layer.data.shape == (9, 40, 32)
     assert tuple(session.mask_layer.scale) == (3.0, 1.0, 1.0)
-    assert "ml" in session.area
+    assert "ml" in session.mask.area
     assert session.suggested_path().name == "scan_mask.nii.gz"
     session.save_labels(tmp_path / "v.nii.gz")
     assert read_scan(tmp_path / "v.nii.gz").shape == (9, 40, 32)

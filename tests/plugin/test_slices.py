@@ -36,7 +36,7 @@ def test_chosen_slices_are_segmented_and_the_others_left_empty(session, panel):
     assert (panel.slices.first.value(), panel.slices.last.value()) == (1, 8)
     panel.slices.first.setValue(3)
     panel.slices.last.setValue(5)
-    assert session.slices == range(2, 5)
+    assert session.image.slices == range(2, 5)
     segmentation = session.segment().result(timeout=TIMEOUT)
     has_any = segmentation.probability.max(axis=(1, 2)) > 1e-9
     assert has_any.tolist() == [False, False, True, True, True, False, False, False]
@@ -47,10 +47,10 @@ def test_the_ends_follow_each_other_and_all_is_no_choice(session, panel):
     _add(session, (8, 32, 32))
     panel.slices.last.setValue(4)
     panel.slices.first.setValue(6)
-    assert (session.slices, panel.slices.last.value()) == (range(5, 6), 6)
+    assert (session.image.slices, panel.slices.last.value()) == (range(5, 6), 6)
     panel.slices.first.setValue(1)
     panel.slices.last.setValue(8)
-    assert session.slices is None
+    assert session.image.slices is None
 
 
 def test_a_picture_has_no_choice_and_another_image_all_slices(session, panel):
@@ -58,4 +58,4 @@ def test_a_picture_has_no_choice_and_another_image_all_slices(session, panel):
     panel.slices.last.setValue(4)
     _add(session, (32, 32))
     assert not panel.slices.isVisible()
-    assert session.slices is None
+    assert session.image.slices is None

@@ -57,7 +57,7 @@ def test_pointing_drawing_and_windowing(bench, qtbot, move_mouse):
     cursor = QTextCursor(edit.document().find("left"))
     cursor.setPosition(cursor.selectionStart() + 1)
     move_mouse(edit.viewport(), edit.cursorRect(cursor).center() + QPoint(2, 0))
-    qtbot.waitUntil(lambda: 0 in session._heatmaps.words, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: 0 in session.maps.words, timeout=TIMEOUT_MS)
     qtbot.waitUntil(lambda: not np.array_equal(heat.data, chosen), timeout=5_000)
     move_mouse(edit.viewport(), QPoint(3, edit.viewport().height() - 2))
     qtbot.waitUntil(lambda: np.array_equal(heat.data, chosen), timeout=5_000)

@@ -26,6 +26,16 @@ ModelOption = Annotated[
     str, typer.Option("--model", help="Name of an installed model, or a folder; default is the one in use.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+AffineOption = Annotated[
+    Affine | None, typer.Option("--affine", help="Which affine of a NIfTI file, where its two disagree.")
+]
+SpacingOption = Annotated[
+    str | None,
+    typer.Option("--spacing", help="Lengths in mm, Z,Y,X or Y,X, of a scan that states none; given by hand."),
+]
+ShrinkOption = Annotated[
+    int, typer.Option("--shrink", min=1, help="Read means of N x N pixels, of an image too large for the memory.")
+]
 LayoutOption = Annotated[
     str,
     typer.Option("--layout", help="Layout of the folder: auto, qata, cases.csv, lvit, medclipseg or languidemedseg."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tmca_core.cli.options import Affine, Device, DeviceOption, ModelOption
+from tmca_core.cli.options import AffineOption, Device, DeviceOption, ModelOption, ShrinkOption, SpacingOption
 from tmca_core.terminal import ProgressLine, printable
 
 if TYPE_CHECKING:
@@ -29,16 +29,9 @@ def predict(
     frame: Annotated[
         int | None, typer.Option("--frame", min=1, help="Which frame, volume or page, where the file holds several.")
     ] = None,
-    affine: Annotated[
-        Affine | None, typer.Option("--affine", help="Which affine of a NIfTI file, where its two disagree.")
-    ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option("--spacing", help="Lengths in mm, Z,Y,X or Y,X, of a scan that states none; given by hand."),
-    ] = None,
-    shrink: Annotated[
-        int, typer.Option("--shrink", min=1, help="Read means of N x N pixels, of an image too large for the memory.")
-    ] = 1,
+    affine: AffineOption = None,
+    spacing: SpacingOption = None,
+    shrink: ShrinkOption = 1,
     slices: Annotated[
         str | None, typer.Option("--slices", help="Of a volume, the slices to look at, such as 10:40; all by default.")
     ] = None,

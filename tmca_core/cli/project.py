@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tmca_core.cli.options import Device, DeviceOption, ModelOption
+from tmca_core.cli.options import AffineOption, Device, DeviceOption, ModelOption, ShrinkOption, SpacingOption
 from tmca_core.errors import ConfigError, ProjectError
 from tmca_core.terminal import ProgressLine
 
@@ -34,16 +34,28 @@ def init(
 def add(
     folder: Folder,
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, or CSV tables with image, report, mask.")],
+    spacing: SpacingOption = None,
+    affine: AffineOption = None,
+    shrink: ShrinkOption = 1,
 ) -> None:
     """Add images to a project; they stay where they are.
 
-    In a folder, name.txt is the report of name.png, and name_mask.png its mask.
+    In a folder, name.txt is the report of name.png, and name_mask.png its mask. How to read the images (--spacing,
+    --affine, --shrink) is kept with each case; a table may have a column of that name instead.
     """
+    from tmca_core.io.spacing import parse_spacing
     from tmca_core.project import CaseAdded, Project
+    from tmca_core.study import Reading
+
+    reading = Reading(
+        affine=None if affine is None else affine.value,
+        spacing=None if spacing is None else parse_spacing(spacing),
+        shrink=shrink,
+    )
 
     num_added = num_skipped = 0
     with Project.open(folder) as project:
-        for event in project.add(paths):
+        for event in project.add(paths, reading):
             if isinstance(event, CaseAdded):
                 num_added += 1
                 for note in event.notes:

@@ -114,10 +114,10 @@ def _read_as(project: Project, record: CaseRecord, mark: bool | None) -> Correct
     if record.status not in FINISHED or record.mask is None:
         raise ProjectError(f"Case {record.id} is {record.status.value} now.", hint="Finish it, and train again.")
     folder = project.case_folder(record.id)
-    mask = read_labels(folder / record.mask.name, record.mask.sha256)
+    mask = read_labels(folder / record.mask.name, record.mask.sha256, record.reading)
     painted = None
     if record.ai is not None and record.corrected is not None:
-        proposed = read_labels(folder / record.ai.name, record.ai.sha256)
+        proposed = read_labels(folder / record.ai.name, record.ai.sha256, record.reading)
         painted = proposed != mask if proposed.shape == mask.shape else None
     has_side = record.modality not in _NO_PATIENT_SIDE
     return CorrectedCase(

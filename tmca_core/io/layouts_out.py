@@ -6,6 +6,7 @@ A report may name its patient: it is written only where that is asked for.
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,19 @@ from tmca_core.io.nifti import write_nifti
 from tmca_core.io.write import check_shape, labels_of, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from tmca_core.study import Scan
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PIECE = 1 << 22  # bytes: a small part of a second
 _CORNER = 0.5  # COCO counts from the corner of the first pixel, we from its centre
+
+
+def _go_on() -> None:
+    """Let an export go on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,7 @@ def export_nnunet(
     *,
     modality: str,
     has_reports: bool = False,
+    stop: Callable[[], object] = _go_on,
 ) -> tuple[Path, ...]:
     """Write cases as a raw dataset of nnU-Net v2: ``imagesTr``, ``labelsTr``, ``dataset.json``.
 
@@ -80,6 +87,8 @@ def export_nnunet(
         What nnU-Net normalises by: "CT" for Hounsfield units, else any name.
     has_reports : bool
         Whether to write ``reports/ID.txt``, too.
+    stop : callable
+        Called again and again, also amid a file; what it raises ends the export.
 
     Returns
     -------
@@ -112,8 +121,8 @@ def export_nnunet(
         values = _values_within(case, len(labels))
         suffix = ".nii.gz" if case.scan.ndim == 3 else ".png"
         image, label = folder / "imagesTr" / f"{case.id}_0000{suffix}", folder / "labelsTr" / f"{case.id}{suffix}"
-        _write_image(image, case.scan)
-        _write_values(label, values, case.scan)
+        _write_image(image, case.scan, stop)
+        _write_values(label, values, case.scan, stop)
         written += [image, label, *_report_file(folder, case, has_reports)]
     if not kinds:
         raise ValueError("expected at least one case, got none")
@@ -130,7 +139,12 @@ def export_nnunet(
 
 
 def export_coco(
-    folder: Path | str, cases: Iterable[ExportCase], labels: Mapping[str, int], *, has_reports: bool = False
+    folder: Path | str,
+    cases: Iterable[ExportCase],
+    labels: Mapping[str, int],
+    *,
+    has_reports: bool = False,
+    stop: Callable[[], object] = _go_on,
 ) -> tuple[Path, ...]:
     """Write pictures as COCO: ``images/ID.png`` (8 bits) and ``annotations.json`` with one object per connected area.
 
@@ -138,7 +152,7 @@ def export_coco(
 
     Parameters
     ----------
-    folder, cases, labels, has_reports
+    folder, cases, labels, has_reports, stop
         As for `export_nnunet`; labels need not be consecutive. Reports become the image's ``report``.
 
     Returns
@@ -171,7 +185,7 @@ def export_coco(
         if unknown:
             raise ValueError(f"{case.id}: labels without a name: {sorted(unknown)}")
         path = folder / "images" / f"{case.id}.png"
-        _write_image(path, case.scan)
+        _write_image(path, case.scan, stop)
         written.append(path)
         height, width = case.scan.shape
         image = {"id": len(images) + 1, "file_name": path.name, "height": height, "width": width}
@@ -219,8 +233,9 @@ def _values_within(case: ExportCase, highest: int) -> NDArray[np.integer[Any]]:
     return values
 
 
-def _write_image(path: Path, scan: Scan) -> None:
+def _write_image(path: Path, scan: Scan, stop: Callable[[], object]) -> None:
     pixels = scan.pixels
+    stop()
     if path.suffix == ".png":
         with atomic_write(path) as file:
             Image.fromarray(to_display(pixels, is_rgb=scan.is_rgb)).save(file, "PNG")
@@ -229,16 +244,39 @@ def _write_image(path: Path, scan: Scan) -> None:
         raise StudyWriteError(f"{path.name}: expected a grey volume, got colour.", hint="Convert it to grey first.")
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 4:
         pixels = pixels.astype(np.float64)  # programs that read NIfTI often refuse 64-bit integers
-    _write_values(path, pixels, scan)
+    _write_values(path, pixels, scan, stop)
 
 
-def _write_values(path: Path, values: NDArray[np.generic], scan: Scan) -> None:
+class _Watched(io.BufferedIOBase):
+    """A stream that calls ``stop`` before every piece that is written."""
+
+    def __init__(self, stream: gzip.GzipFile, stop: Callable[[], object]) -> None:
+        self._stream, self._stop = stream, stop
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def write(self, data: Any) -> int:
+        view, done = memoryview(data).cast("B"), 0
+        while done < len(view):
+            self._stop()
+            done += self._stream.write(view[done : done + _PIECE])
+        return done
+
+
+def _write_values(path: Path, values: NDArray[np.generic], scan: Scan, stop: Callable[[], object]) -> None:
     with atomic_write(path) as file:
         if path.suffix == ".png":
             Image.fromarray(values).save(file, "PNG")
         else:
             with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
-                write_nifti(cast("BinaryIO", stream), values, scan)
+                write_nifti(cast("BinaryIO", _Watched(stream, stop)), values, scan)
 
 
 def _report_file(folder: Path, case: ExportCase, has_reports: bool) -> list[Path]:

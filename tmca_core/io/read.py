@@ -19,6 +19,7 @@ from tmca_core.io.picture import read_picture
 from tmca_core.io.shrink import scaled_spacing, shrunk
 from tmca_core.io.spacing import check_spacing, with_spacing
 from tmca_core.steps import finished
+from tmca_core.study import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -111,6 +112,20 @@ def read_scan_steps(
     path, by_hand = Path(path), None if spacing is None else check_spacing(spacing)
     if shrink < 1:
         raise ValueError(f"expected shrink from 1, got {shrink}")
+    scan = yield from _read_steps(path, series, frame, affine, by_hand, shrink, in_process=in_process)
+    return replace(scan, reading=Reading(series, frame, None if affine == "ask" else affine, by_hand, shrink))
+
+
+def _read_steps(
+    path: Path,
+    series: int | str | None,
+    frame: int | None,
+    affine: AffineChoice | None,
+    by_hand: tuple[float, ...] | None,
+    shrink: int,
+    *,
+    in_process: bool,
+) -> Generator[FilesRead, None, Scan]:
     if path.is_dir():
         _check_affine_choice(path.name, None, affine)
         scan = yield from read_dicom_folder(path, series, frame, by_hand)

@@ -4,7 +4,7 @@ from tmca_core.project.activity import Event, active_seconds, event, read_events
 from tmca_core.project.case import Draft, OpenCase, Unsaved
 from tmca_core.project.export import export_csv, methods_text
 from tmca_core.project.journal import Journal, Recovered, read_journal
-from tmca_core.project.layouts import CasesExported, Layout, export_cases
+from tmca_core.project.layouts import CasesExported, ExportStoppedError, Layout, export_cases
 from tmca_core.project.lock import Holder
 from tmca_core.project.project import CaseAdded, CaseSkipped, Project
 from tmca_core.project.provenance import MaskProvenance, compare_masks, describe_segmentation
@@ -17,6 +17,7 @@ __all__ = [
     "CasesExported",
     "Draft",
     "Event",
+    "ExportStoppedError",
     "Holder",
     "Journal",
     "Layout",

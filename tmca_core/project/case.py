@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tmca_core.errors import GeometryError, ProjectError, StudyWriteError
-from tmca_core.io import read_scan
+from tmca_core.io import read_scan_steps
 from tmca_core.project.activity import active_seconds, append_events, event, read_events
 from tmca_core.project.files import (
     CASE_NAME,
@@ -33,12 +33,14 @@ from tmca_core.project.journal import JOURNAL_NAME, Journal, Recovered, read_jou
 from tmca_core.project.lock import CaseLock, Holder, acquire
 from tmca_core.project.provenance import MaskProvenance, compare_masks
 from tmca_core.project.record import CaseRecord, MaskFile, Status, now
+from tmca_core.steps import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    from tmca_core.io import FilesRead
     from tmca_core.project.activity import Event
     from tmca_core.report import Choices
     from tmca_core.study import Scan
@@ -180,7 +182,7 @@ class OpenCase:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read_scan(self) -> Scan:
-        """Read the image from where it lies.
+        """Read the image from where it lies, as was chosen when it was added.
 
         Raises
         ------
@@ -206,7 +208,7 @@ class OpenCase:
 
         """
         mask: MaskFile | None = getattr(self.record, kind)
-        return None if mask is None else read_labels(self.folder / mask.name, mask.sha256)
+        return None if mask is None else read_labels(self.folder / mask.name, mask.sha256, self.record.reading)
 
     def recover(self, name: str) -> Recovered | None:
         """Return what an autosave of an earlier sitting holds; ``name`` is that of `Unsaved`."""
@@ -377,6 +379,11 @@ class OpenCase:
 
 def read_image(record: CaseRecord) -> Scan:
     """Read a case's image from where it lies; raises as `OpenCase.read_scan`."""
+    return finished(read_image_steps(record))
+
+
+def read_image_steps(record: CaseRecord) -> Generator[FilesRead, None, Scan]:
+    """Read as `read_image` does, in steps of one file of a series; closing the generator cancels."""
     if not record.image.exists():
         raise ProjectError(
             f"Case {record.id}: the image {record.name} is not where it was ({record.image.parent}).",
@@ -389,7 +396,7 @@ def read_image(record: CaseRecord) -> Scan:
             f"(sha256 {record.image_sha256[:12]}, now {found[:12]}).",
             hint="Put the original back, or add the new one as a case of its own.",
         )
-    return read_scan(record.image)
+    return (yield from read_scan_steps(record.image, **asdict(record.reading)))
 
 
 @dataclass(frozen=True)
@@ -442,7 +449,7 @@ def _difference(folder: Path, record: CaseRecord, recovered: Recovered) -> int:
     saved = np.zeros(recovered.mask.shape, dtype=np.uint16)
     if record.mask is not None:
         try:
-            saved = read_labels(folder / record.mask.name, record.mask.sha256)
+            saved = read_labels(folder / record.mask.name, record.mask.sha256, record.reading)
         except ProjectError:
             return int(recovered.mask.size)
     if saved.shape != recovered.mask.shape:

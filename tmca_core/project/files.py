@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tmca_core.study import Scan
+    from tmca_core.study import Reading, Scan
 
 CASE_NAME, REPORT_NAME, OLD_REPORT_NAME, THUMBNAIL_NAME = "case.json", "report.txt", "report.old.txt", "thumbnail.png"
 _CHUNK = 1 << 20
@@ -66,8 +66,14 @@ def write_labels(path: Path, mask: NDArray[np.generic], scan: Scan) -> str:
     return _hash_file(path)
 
 
-def read_labels(path: Path, sha256: str) -> NDArray[np.uint16]:
+def read_labels(path: Path, sha256: str, reading: Reading) -> NDArray[np.uint16]:
     """Read a mask with the labels that `write_labels` was given, oriented as the scan.
+
+    Parameters
+    ----------
+    path, sha256
+    reading : Reading
+        Of its scan, whose two affines a NIfTI mask has, too.
 
     Raises
     ------
@@ -88,7 +94,8 @@ def read_labels(path: Path, sha256: str) -> NDArray[np.uint16]:
             f"{path.name}: expected the mask that was saved (sha256 {sha256[:12]}), found another ({found[:12]}).",
             hint="The file was changed or damaged; restore it, or take the version before.",
         )
-    values = np.asarray(read_scan(path).pixels)
+    affine = None if path.suffix == ".png" else reading.affine
+    values = np.asarray(read_scan(path, affine=affine).pixels)
     if path.suffix == ".png" and not np.any((values != 0) & (values != 255)):
         values = values > 0
     labels: NDArray[np.uint16] = np.rint(values).astype(np.uint16)

@@ -113,10 +113,10 @@ class Index:
         """Return the number of cases per status."""
         return dict(self._connection.execute("SELECT status, count(*) FROM cases GROUP BY status"))
 
-    def with_image(self, sha256: str) -> list[tuple[str, str]]:
-        """Return (id, sha256 of the report) of the cases with this image."""
-        query = "SELECT id, report_sha256 FROM cases WHERE image_sha256 = ? ORDER BY id"
-        return list(self._connection.execute(query, (sha256,)))
+    def with_image(self, sha256: str) -> list[CaseRecord]:
+        """Return the records of the cases with this image."""
+        rows = self._connection.execute("SELECT json FROM cases WHERE image_sha256 = ? ORDER BY id", (sha256,))
+        return [record_from_json(json.loads(row[0]), None, "index") for row in rows]
 
     @contextlib.contextmanager
     def _changes(self) -> Iterator[None]:

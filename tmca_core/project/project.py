@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from tmca_core.project.provenance import compare_masks
 from tmca_core.project.record import CaseRecord, Status, now
 from tmca_core.project.sources import Source, find_sources
 from tmca_core.report import read_report
-from tmca_core.study import Scan
+from tmca_core.study import AS_IT_IS, Reading, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -250,7 +250,9 @@ class Project:
         record, folder = self.case(case_id), self.case_folder(case_id)
         if record.ai is None or record.corrected is None:
             return {}
-        ai, corrected = (read_labels(folder / mask.name, mask.sha256) for mask in (record.ai, record.corrected))
+        ai, corrected = (
+            read_labels(folder / mask.name, mask.sha256, record.reading) for mask in (record.ai, record.corrected)
+        )
         return compare_masks(ai, corrected)
 
     def unsaved(self) -> list[Unsaved]:
@@ -379,11 +381,14 @@ class Project:
 
     # --- adding ------------------------------------------------------------------------------------------------------
 
-    def add(self, paths: Iterable[str | PathLike[str]]) -> Iterator[CaseAdded | CaseSkipped]:
+    def add(
+        self, paths: Iterable[str | PathLike[str]], reading: Reading = AS_IT_IS
+    ) -> Iterator[CaseAdded | CaseSkipped]:
         """Add files, folders and CSV tables (`tmca_core.project.sources.find_sources`), one event per image.
 
-        Images stay where they are. One that is in the project already is skipped, and so is what cannot be read.
-        Closing the generator stops it; what was added stays.
+        Images stay where they are, and are always read as ``reading`` says, where a table says nothing else. One that
+        is in the project already is skipped, and so is what cannot be read. Closing the generator stops it; what was
+        added stays.
 
         Raises
         ------
@@ -391,11 +396,11 @@ class Project:
             If a path does not exist, a table cannot be read, or the project cannot be written to.
 
         """
-        return self._add(find_sources(Path(path).absolute() for path in paths))
+        return self._add(find_sources((Path(path).absolute() for path in paths), reading))
 
     def _add(self, sources: Sequence[Source]) -> Iterator[CaseAdded | CaseSkipped]:
         pending: list[CaseRecord] = []
-        known: dict[str, list[str]] = {}  # not in the index yet
+        known: dict[tuple[str, Reading], list[str]] = {}  # not in the index yet
         queue, done = list(sources), 0
         try:
             while done < len(queue):
@@ -404,20 +409,20 @@ class Project:
                 try:
                     sha256 = hash_image(source.image)
                     report, notes = _report_of(source)
-                    same = self._index.with_image(sha256)
-                    present = [*known.get(sha256, []), *(told for _, told in same)]
+                    same = [r for r in self._index.with_image(sha256) if r.reading == source.reading]
+                    present = [*known.get((sha256, source.reading), []), *(r.report_sha256 for r in same)]
                     if present and (not report.strip() or hash_text(report) in present):
                         yield CaseSkipped(source.image, "It is in the project already.", done, len(queue))
                         continue
                     record, more = self._add_one(source, sha256, report)
                 except TmcaError as error:
                     if source.alternatives:
-                        queue[done - 1 : done] = [Source(path) for path in source.alternatives]
+                        queue[done - 1 : done] = [Source(p, reading=source.reading) for p in source.alternatives]
                         done -= 1
                         continue
                     yield CaseSkipped(source.image, str(error), done, len(queue))
                     continue
-                known.setdefault(sha256, []).append(record.report_sha256)
+                known.setdefault((sha256, source.reading), []).append(record.report_sha256)
                 pending.append(record)
                 if len(pending) >= _BATCH:
                     self._index.put(pending)
@@ -427,7 +432,7 @@ class Project:
             self._index.put(pending)
 
     def _add_one(self, source: Source, sha256: str, report: str) -> tuple[CaseRecord, tuple[str, ...]]:
-        scan = read_scan(source.image)
+        scan = read_scan(source.image, **asdict(source.reading))
         folder = self._new_folder()
         try:
             record = CaseRecord(
@@ -441,6 +446,7 @@ class Project:
                 added=now(),
                 changed=now(),
                 patient=patient_of(source.image, self.key, told=source.patient, folder=source.patient_folder),
+                reading=source.reading,
             )
             if report.strip():
                 write_text(folder / "report.txt", report)
@@ -453,7 +459,7 @@ class Project:
             return record, ()
         try:
             with OpenCase(self.folder, record.id, "", lambda _: None) as case:
-                mask = _labels_of(source.mask_path)
+                mask = _labels_of(source.mask_path, source.reading)
                 record = case.save(scan, Draft(corrected=mask, is_imported=True, status=Status.CORRECTED))
         except TmcaError as error:
             return record, (f"The mask was not taken: {error}",)
@@ -508,10 +514,10 @@ def _report_of(source: Source) -> tuple[str, tuple[str, ...]]:
         return "", (f"The report was not taken: {error}",)
 
 
-def _labels_of(path: Path) -> np.ndarray[Any, np.dtype[np.uint16]]:
+def _labels_of(path: Path, reading: Reading) -> np.ndarray[Any, np.dtype[np.uint16]]:
     """Return a mask made elsewhere: labels from NIfTI, target and background from pictures."""
     if path.name.lower().endswith((".nii", ".nii.gz")):
-        values = np.asarray(read_scan(path).pixels)
+        values = np.asarray(read_scan(path, affine=reading.affine).pixels)
         if values.dtype.kind in "iu" and values.min(initial=0) >= 0 and values.max(initial=0) <= 65535:
             return values.astype(np.uint16)
     return read_mask(path).astype(np.uint16)

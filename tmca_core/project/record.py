@@ -12,6 +12,7 @@ from typing import Any
 
 from tmca_core.errors import ProjectError
 from tmca_core.report import Choices, choices_from_json
+from tmca_core.study import AS_IT_IS, Reading
 
 CASE_FORMAT = "tmca-case/1"
 QUALITIES = range(1, 6)
@@ -96,6 +97,8 @@ class CaseRecord:
         until it is needed.
     rejected : tuple of str
         Sentences of whose parts in the network's mask the annotator left nothing.
+    reading : Reading
+        What was chosen of the image when it was added: spacing, affine, and the like. It is always read so.
 
     """
 
@@ -122,6 +125,7 @@ class CaseRecord:
     changed: str = ""
     patient: str = ""
     rejected: tuple[str, ...] = ()
+    reading: Reading = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.quality is not None and self.quality not in QUALITIES:
@@ -174,6 +178,7 @@ def record_from_json(values: object, folder: Path | None, source: str) -> CaseRe
         known["choices"] = choices_from_json(values["choices"]) if "choices" in values else Choices()
         known["shape"] = tuple(int(n) for n in known["shape"])
         known["rejected"] = tuple(str(sentence) for sentence in known.get("rejected", ()))
+        known["reading"] = _reading(values.get("reading", {}))
         known["patient"] = str(known.get("patient", ""))
         spacing = known["spacing_mm"]
         known["spacing_mm"] = None if spacing is None else tuple(float(step) for step in spacing)
@@ -197,6 +202,13 @@ def _mask_file(values: dict[str, Any]) -> MaskFile:
     if Path(mask.name).name != mask.name or not mask.name:
         raise ValueError("a mask outside the case's folder")
     return mask
+
+
+def _reading(values: dict[str, Any]) -> Reading:
+    known = {f.name: values[f.name] for f in fields(Reading) if f.name in values}
+    if known.get("spacing") is not None:
+        known["spacing"] = tuple(float(step) for step in known["spacing"])
+    return Reading(**known)
 
 
 def _image(values: dict[str, Any], folder: Path) -> Path:

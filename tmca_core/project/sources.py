@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
-from tmca_core.errors import ProjectError
+from tmca_core.errors import ConfigError, ProjectError
 from tmca_core.io import SCAN_SUFFIXES
+from tmca_core.io.nifti import AFFINES
+from tmca_core.io.spacing import parse_spacing
+from tmca_core.study import AS_IT_IS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _MASK_ENDINGS = ("_mask", "-mask", "_seg")
 _IMAGE_COLUMNS, _REPORT_COLUMNS, _MASK_COLUMNS = ("image", "scan"), ("report", "text"), ("mask", "labels")
+_READING_COLUMNS = ("spacing", "affine", "shrink")
 _PATIENT_COLUMNS = ("patient", "patient_id", "subject")
 # Folders of these names hold images of many patients; others hold one patient's where they are many and small.
 _NO_PATIENT = {"images", "image", "img", "imgs", "scans", "train", "training", "val", "validation", "test", "data"}
@@ -39,6 +43,8 @@ class Source:
         For a folder of DICOM files: what to add one by one where they are no series.
     patient, patient_folder : str
         The patient as a table names him, and the folder that seems to hold one patient's images; "" for none.
+    reading : Reading
+        How to read the image, where something was chosen.
 
     """
 
@@ -49,14 +55,18 @@ class Source:
     alternatives: tuple[Path, ...] = ()
     patient: str = ""
     patient_folder: str = ""
+    reading: Reading = AS_IT_IS
 
 
-def find_sources(paths: Iterable[Path]) -> list[Source]:
+def find_sources(paths: Iterable[Path], reading: Reading = AS_IT_IS) -> list[Source]:
     """Return the images in files, folders (with all below them) and CSV tables, in a stable order.
+
+    All are to be read as ``reading`` says, where a table says nothing else.
 
     In a folder, ``name.txt`` beside ``name.png`` is taken for its report, ``name_mask.png`` for its mask, and two or
     more DICOM files for one series. A table has a column ``image`` and, if wanted, ``report`` (a text, or the path of
-    a text file), ``mask`` and ``patient``; paths are seen from the table's folder.
+    a text file), ``mask``, ``patient``, and ``spacing`` (mm, "z y x"), ``affine`` and ``shrink`` as
+    `tmca_core.io.read_scan` takes them; paths are seen from the table's folder.
 
     Raises
     ------
@@ -74,7 +84,7 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
             found.extend(_in_table(path))
         else:
             found.append(_with_company(path))
-    return found
+    return [source if source.reading != AS_IT_IS else replace(source, reading=reading) for source in found]
 
 
 def _in_folder(folder: Path) -> Iterator[Source]:
@@ -138,10 +148,12 @@ def _in_table(path: Path) -> list[Source]:
         )
     report, mask = _first(by_lower, _REPORT_COLUMNS), _first(by_lower, _MASK_COLUMNS)
     patient = _first(by_lower, _PATIENT_COLUMNS)
+    how = {name: by_lower[name] for name in _READING_COLUMNS if name in by_lower}
     return [
         replace(
             _in_row(path.parent, row, image, report, mask),
             patient=((row.get(patient) if patient else "") or "").strip(),
+            reading=_reading(path.name, {name: (row.get(column) or "").strip() for name, column in how.items()}),
         )
         for row in rows
         if (row.get(image) or "").strip()
@@ -158,6 +170,23 @@ def _in_row(folder: Path, row: dict[str, str], image: str, report: str | None, m
         report_path=folder / told if is_path else None,
         mask_path=folder / drawn if drawn else None,
     )
+
+
+def _reading(name: str, told: dict[str, str]) -> Reading:
+    """Return what a row says of how to read its image."""
+    affine, shrink = told.get("affine", ""), told.get("shrink", "")
+    if affine not in ("", *AFFINES) or not (shrink or "1").isdecimal() or int(shrink or "1") < 1:
+        raise ProjectError(
+            f"{name}: expected the affine sform or qform and a whole number from 1 to shrink by, "
+            f"got '{affine}' and '{shrink}'.",
+            hint="Leave blank what the file itself says.",
+        )
+    try:
+        spacing = parse_spacing(told["spacing"]) if told.get("spacing") else None
+    except ConfigError as error:
+        raise ProjectError(f"{name}: {error.message}", hint=error.hint) from error
+    chosen = cast("Literal['sform', 'qform'] | None", affine or None)
+    return Reading(affine=chosen, spacing=spacing, shrink=int(shrink or "1"))
 
 
 def _first(by_lower: dict[str, str], names: tuple[str, ...]) -> str | None:

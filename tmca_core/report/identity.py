@@ -30,6 +30,8 @@ def find_identity(text: str) -> tuple[Identity, ...]:
     ['name', 'date', 'number']
 
     """
+    if not text or text.isspace():  # an empty panel should not wait for the rules
+        return ()
     found: list[Identity] = []
     for kind, patterns in _rules():
         for pattern in patterns:

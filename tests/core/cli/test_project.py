@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 
 def test_a_study_from_the_command_line(tmca, chest, tmp_path):
@@ -22,6 +23,16 @@ def test_a_study_from_the_command_line(tmca, chest, tmp_path):
     with table.open(newline="") as stream:
         assert [row["id"] for row in csv.DictReader(stream)] == ["00001"]
     assert tmca("project", "methods", study)[1].startswith("An annotation project of 1 scan ")
+
+
+def test_how_an_image_is_read_is_kept_with_the_case(tmca, chest, tmp_path):
+    tmca("project", "init", tmp_path / "study")
+    code, _, err = tmca("project", "add", tmp_path / "study", chest, "--spacing", "0.4,0.3", "--shrink", "2")
+    assert code == 0, err
+    assert tmca("project", "list", tmp_path / "study")[1].split("\t")[4] == "40x32"
+    told = json.loads((tmp_path / "study" / "cases" / "00001" / "case.json").read_text())
+    assert told["reading"]["spacing"] == [0.4, 0.3]
+    assert told["spacing_mm"] == [0.8, 0.6]
 
 
 def test_what_is_asked_for_wrongly_is_said(tmca, tmp_path):

@@ -107,3 +107,17 @@ def test_what_cannot_be_exported_is_said(tmp_path, picture, volume):
     (tmp_path / "file").touch()
     with pytest.raises(StudyWriteError, match="a folder that can be written to"):
         export_coco(tmp_path / "file", [picture], LABELS)
+
+
+def test_an_export_is_stopped_amid_a_file_and_leaves_no_part_of_it(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 1024, 1024), dtype=np.uint8)
+    asked = iter(range(4))
+
+    def stop():
+        if next(asked, None) is None:
+            raise KeyboardInterrupt
+
+    big = ExportCase("big", Scan(pixels, spacing_mm=(1.0, 1.0, 1.0)), np.zeros(pixels.shape, np.uint8))
+    with pytest.raises(KeyboardInterrupt):
+        export_nnunet(tmp_path, [big], LABELS, modality="CT", stop=stop)
+    assert not list((tmp_path / "imagesTr").iterdir())

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tmca_core.errors import ProjectError, StudyWriteError
-from tmca_core.project import Draft, Status, export_cases
+from tmca_core.project import Draft, ExportStoppedError, Status, export_cases
 
 
 @pytest.fixture
@@ -70,9 +71,34 @@ def test_a_folder_with_something_in_it_is_refused_and_so_is_nothing(drawn, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_an_export_can_be_stopped(drawn, tmp_path):
-    with pytest.raises(ProjectError, match="was stopped"):
-        export_cases(drawn[0], IDS, tmp_path / "out", "coco", is_over=lambda: True)
+@pytest.mark.parametrize("is_there", [False, True], ids=["new folder", "empty folder"])
+@pytest.mark.parametrize("layout", ["nnunet", "coco"])
+def test_an_export_that_is_stopped_anywhere_leaves_nothing(drawn, tmp_path, layout, is_there):
+    out, was_stopped, last = tmp_path / "out", True, -1
+    if is_there:
+        out.mkdir()
+    while was_stopped:
+        last += 1
+        asked = iter(range(last))
+        try:
+            export_cases(drawn[0], IDS, out, layout, is_over=lambda asked=asked: next(asked, None) is None)
+            was_stopped = False
+        except ExportStoppedError:
+            assert out.exists() == is_there
+            assert not is_there or not list(out.iterdir())
+    assert last >= 6, "it was asked before and amid every case"
+    names = {"nnunet": {"dataset.json", "imagesTr", "labelsTr"}, "coco": {"annotations.json", "images"}}
+    assert {path.name for path in out.iterdir()} == names[layout]
+
+
+def test_an_export_that_fails_leaves_nothing(drawn, tmp_path):
+    tifffile.imwrite(tmp_path / "volume.tif", np.zeros((3, 9, 9), np.uint8), photometric="minisblack")
+    list(drawn[0].add([tmp_path / "volume.tif"]))
+    with drawn[0].open_case("00004", "ann") as case:
+        case.save(case.read_scan(), Draft(corrected=np.ones((3, 9, 9), np.uint8)))
+    with pytest.raises(StudyWriteError, match="COCO holds pictures"):
+        export_cases(drawn[0], [*IDS, "00004"], tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_of_classes_are_kept_in_the_file_of_the_project(project):
