@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tmca_core.errors import CheckpointError
-from tmca_core.model.gate import CENTRES, ORIGIN
+from tmca_core.model.gate import CENTRES, KNOWN, ORIGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ def trained_tensors(model: nn.Module) -> dict[str, NDArray[np.float16]]:
 
 @torch.no_grad()
 def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name: str) -> None:
-    """Put an adapter's weights into its base network, in place; for which pictures is said by its gate, not here.
+    """Put an adapter's weights into its base network, in place; for what it answers is said by its gate, not here.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
         if not np.isfinite(values).all():
             raise CheckpointError(f"{name}: weights are not finite in {key}.", hint="Use another version of it.")
         value = torch.from_numpy(values.astype(np.float32))
-        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES):
+        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES, KNOWN):
             continue
         if key.endswith(_UP):
             key = key.removesuffix(_UP)

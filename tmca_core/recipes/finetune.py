@@ -12,7 +12,6 @@ import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -40,10 +39,10 @@ from tmca_core.model.checkpoint import (
     read_manifest,
     save_model,
 )
-from tmca_core.model.gate import Gate, describe
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
+from tmca_core.recipes.gating import Gated, described, described_words
 from tmca_core.recipes.lessons import SNAPSHOT, Snapshot, draw_lessons, read_snapshot, take_snapshot, write_snapshot
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
 from tmca_core.recipes.train import (
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from tmca_core.data.corrected import CaseSource
     from tmca_core.metrics import CaseScore
     from tmca_core.model.architecture import TmcaArchitecture
+    from tmca_core.model.gate import Gate
     from tmca_core.model.tmca import Tmca
     from tmca_core.recipes.lessons import Lesson
 
@@ -241,9 +241,9 @@ def _finetune(
     size = architecture.preprocess.image_size
     elders = [(gate, load_model(one.folder)[0].to(device)) for gate, one in generations(info)[1:]]
     describer = elders[-1][1] if elders else base.to(device)
-    gated = _Gated.everything(snapshot)
+    gated = Gated.everything(snapshot)
     if config.mode == "adapters":
-        gated = _Gated.of(snapshot, describer, device, size, config.batch_size)
+        gated = Gated.of(snapshot, describer, device, size, config.batch_size)
     networks = [(generations(info)[0][0], base.to(device)), *elders]
     judge = _Judge(snapshot, gated, networks, device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
@@ -296,61 +296,16 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
     return snapshot
 
 
-@dataclass(frozen=True, eq=False)
-class _Gated:
-    """For which pictures the adapter will answer; of all others the base's answer stays.
-
-    ``held_out`` and ``reference`` say it lesson by lesson.
-    """
-
-    gate: Gate | None
-    held_out: tuple[bool, ...]
-    reference: tuple[bool, ...]
-
-    @classmethod
-    def everything(cls, snapshot: Snapshot) -> _Gated:
-        """Without a gate."""
-        return cls(None, (True,) * len(snapshot.held_out), (True,) * len(snapshot.reference))
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, describer: Tmca, device: torch.device, size: int, batch_size: int) -> _Gated:
-        """Describe the pictures by a network, and put a gate around those that are learned from."""
-        described = partial(_described, describer, device=device, size=size, batch_size=batch_size)
-        gate = Gate.around(described(snapshot.train), described(snapshot.replay))
-        if gate is None:
-            return cls.everything(snapshot)
-        judging = (snapshot.held_out, snapshot.reference)
-        held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
-        return cls(gate, held_out, reference)
-
-
-@torch.inference_mode()
-def _described(
-    describer: Tmca, lessons: Sequence[Lesson], *, device: torch.device, size: int, batch_size: int
-) -> Tensor:
-    """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
-    if not lessons:
-        return torch.empty(0, 0)
-    parts = []
-    for first in range(0, len(lessons), batch_size):
-        batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
-        images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
-        parts.append(describe(describer.encode_image(images)).cpu())
-    whole = torch.cat(parts)
-    names = [lesson.case for lesson in lessons]
-    return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
-
-
 class _Judge:
     """Scores networks on the held-out cases and on the reference set, and remembers the scores that are reached today.
 
-    Of a picture that the adapter does not answer for, today's score stands.
+    Of what the adapter does not answer for, today's score stands.
     """
 
     def __init__(
         self,
         snapshot: Snapshot,
-        gated: _Gated,
+        gated: Gated,
         networks: Sequence[tuple[Gate | None, Tmca]],
         device: torch.device,
         size: int,
@@ -374,9 +329,11 @@ class _Judge:
         """Return what the base and the models behind it, newest first, reach: each where it answers today."""
         if len(networks) == 1:
             return self._of(networks[0][1], lessons)
-        seen = _described(networks[-1][1], lessons, device=self.device, size=self.size, batch_size=self.batch_size)
+        oldest = networks[-1][1]
+        seen = described(oldest, lessons, device=self.device, size=self.size, batch_size=self.batch_size)
         answering = [
-            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.is_open(one)) for one in seen
+            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.lets_through(*one))
+            for one in zip(seen, described_words(oldest, lessons, self.device), strict=True)
         ]
         scores = self._of(networks[-1][1], lessons)
         for number, (_, network) in enumerate(networks[:-1]):
