@@ -55,6 +55,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pool = [case for case in FolderSource(arguments.data).read() if isinstance(case, CorrectedCase)]
     before = judge(arguments.base, arguments)
+    first_look = look_at(str(arguments.base), pool)
     told: dict[str, Any] = {
         "kind": "active",
         "command": f"python benchmarks/active.py --epochs {arguments.epochs}",
@@ -67,7 +68,8 @@ def main() -> None:
         "rows": [],
     }
     for seed in arguments.seeds:
-        row = {"seed": seed, "random": drawn_at_random(pool, seed, arguments), "gain": by_gain(pool, seed, arguments)}
+        gain = by_gain(pool, first_look, seed, arguments)
+        row = {"seed": seed, "random": drawn_at_random(pool, seed, arguments), "gain": gain}
         told["rows"].append(row)
         steps = {way: ", ".join(f"{count}: {100 * dice:.1f}" for count, dice in row[way].items()) for way in WAYS}
         sys.stdout.write(f"seed {seed}: base {100 * before:.1f}; " + "; ".join(f"{w} {steps[w]}" for w in WAYS) + "\n")
@@ -93,19 +95,20 @@ def drawn_at_random(pool: Sequence[CorrectedCase], seed: int, arguments: argpars
     return found
 
 
-def by_gain(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+def by_gain(
+    pool: Sequence[CorrectedCase], first_look: Sequence[CaseSeen], seed: int, arguments: argparse.Namespace
+) -> dict[str, float]:
     """Return the test Dice after every round of choosing, by the number of cases."""
-    left = list(pool)
-    model, done, found = str(arguments.base), list[CorrectedCase](), dict[str, float]()
-    while len(done) < arguments.enough and left:
-        seen = look_at(model, left)
-        # What earlier rounds chose is described anew: features of two models do not compare.
-        features = [case.features for case in look_at(model, done)]
-        ids = choose(seen, min(arguments.first, arguments.enough - len(done)), learned=features)
-        done += [case for case in left if case.id in ids]
-        left = [case for case in left if case.id not in ids]
-        model, dice = learned(done, f"gain-{seed}-{len(done)}", seed, arguments)
-        found[str(len(done))] = dice
+    looks, done, found = first_look, list[str](), dict[str, float]()
+    while len(done) < arguments.enough:
+        left = [look for look in looks if look.id not in done]
+        # What earlier rounds chose was looked at anew, too: features of two models do not compare.
+        features = [look.features for look in looks if look.id in done]
+        done += choose(left, min(arguments.first, arguments.enough - len(done)), learned=features)
+        cases = [case for case in pool if case.id in done]
+        model, found[str(len(done))] = learned(cases, f"gain-{seed}-{len(done)}", seed, arguments)
+        if len(done) < arguments.enough:
+            looks = look_at(model, pool)
     return found
 
 

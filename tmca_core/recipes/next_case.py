@@ -1,8 +1,9 @@
 """Which case to correct next: the one that teaches most, the next in order, or any.
 
-What a case may teach is guessed from how unsure the mask is and how far it moves when the report is taken away, each
-as its rank among the cases, times how far the picture lies from everything learned from and chosen so far (k-center):
-a twin of a chosen case teaches nothing, however unsure it is.
+What a case may teach is guessed for all cases that are like it: each counts by how unsure its mask is and how far that
+moves when the report is taken away (both as ranks), times how much nearer the case lies to it than everything learned
+from and chosen so far (a greedy k-medoids). So a twin of a chosen case teaches nothing, however unsure it is, and
+neither does one that is like no other: a few cases have to stand for many.
 """
 
 from __future__ import annotations
@@ -166,23 +167,25 @@ def choose(
     features = np.stack([case.features for case in seen])
     unsure = _ranks(np.array([case.uncertainty for case in seen]))
     disagrees = _ranks(np.array([case.disagreement for case in seen]))
-    centre = features.mean(axis=0)
-    distance = _nearest(features, np.stack(list(learned)) if learned else centre[None])
+    weight = 0.5 + unsure + disagrees
+    between = _distances(features, features)
+    nearest = _distances(features, np.stack(list(learned))).min(axis=1) if learned else between.max(axis=1)
     chosen: list[int] = []
     for _ in range(min(count, len(seen))):
-        gain = (0.5 + unsure + disagrees) * distance / max(float(distance.max()), 1e-12)
+        gain = np.array([weight @ np.maximum(nearest - to_case, 0.0) for to_case in between])
         gain[chosen] = -np.inf
         best = int(np.argmax(gain))
         chosen.append(best)
-        distance = np.minimum(distance, _nearest(features, features[best][None]))
+        nearest = np.minimum(nearest, between[best])
     return [seen[i].id for i in chosen]
 
 
-def _nearest(features: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the distance of each row to the nearest of the others."""
-    distances = np.linalg.norm(features[:, None].astype(np.float64) - others[None], axis=-1)
-    nearest: NDArray[np.float64] = distances.min(axis=1)
-    return nearest
+def _distances(features: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the distance of each of (N, C) to each of (M, C), as (N, M)."""
+    a, b = features.astype(np.float64), others.astype(np.float64)
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2.0 * a @ b.T
+    distances: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0))
+    return distances
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
