@@ -115,6 +115,22 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
             raise _belongs_elsewhere(name, key)
 
 
+def scaled_tensors(
+    tensors: Mapping[str, NDArray[np.float16]], base: Tmca, share: float
+) -> dict[str, NDArray[np.float16]]:
+    """Return the adapter that goes only a share (0..1) of the way from its base to what was learned."""
+    own = dict(base.named_parameters())
+    scaled = {}
+    for key, values in tensors.items():
+        if key.endswith(_UP):
+            values = share * values.astype(np.float32)
+        elif not key.endswith(_DOWN):
+            start = own[key].detach().float().cpu().numpy()
+            values = start + share * (values.astype(np.float32) - start)
+        scaled[key] = np.asarray(values, np.float16)  # arithmetic makes a scalar of an array without axes
+    return scaled
+
+
 def _belongs_elsewhere(name: str, key: str) -> CheckpointError:
     return CheckpointError(
         f"{name}: the adapter belongs to another architecture: {key} does not fit.", hint="Use it with its own base."

@@ -7,6 +7,7 @@ first steps and kept from then on. Under torchrun the batch is shared out among 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -28,7 +29,7 @@ from tmca_core.data.loader import collate, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig, Told
 from tmca_core.device import Precision, choose_device, trains_in_bfloat16
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
-from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
+from tmca_core.model.adapter import add_adapters, merge_adapter, scaled_tensors, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
 from tmca_core.model.checkpoint import (
     MANIFEST,
@@ -45,6 +46,7 @@ from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, wri
 from tmca_core.recipes.gating import Gated, described, described_words
 from tmca_core.recipes.lessons import SNAPSHOT, Snapshot, draw_lessons, read_snapshot, take_snapshot, write_snapshot
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
+from tmca_core.recipes.share import SHARES, choose_share
 from tmca_core.recipes.train import (
     StepDone,
     TrainingStopped,
@@ -58,8 +60,10 @@ from tmca_core.recipes.training_state import STATE, Progress, load_state, save_s
 from tmca_core.report import swap_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from tmca_core.data.corrected import CaseSource
@@ -542,13 +546,7 @@ class _Run:
         base, _, _ = load_model(self.info.folder)
         shown = examples_of(self.snapshot.held_out) if self.config.examples and self.processes.is_first else []
         drawn_before = predict_masks(base.to(self.device), shown, self.device, self.judge.size)
-        base.cpu()
-        if self.config.mode == "adapters":
-            tensors, _ = read_adapter(self.folder / BEST)
-            merge_adapter(base, tensors, self.config.out.name)
-            best = base
-        else:
-            best = load_model(self.folder / BEST)[0]
+        best, tensors, share = self._as_far_as_needed(base.cpu())
         result = compare(
             self.snapshot.held_out,
             self.judge.before[0],
@@ -565,22 +563,54 @@ class _Run:
                 for lesson, old, new in zip(shown, drawn_before, drawn_after, strict=True)
             ]
             write_examples(self.folder / EXAMPLES, result.cases if shown else (), shown, drawn_before, drawn_after)
-            self._publish(best, result)
+            self._publish(best, tensors, share, result)
         self.processes.wait()
         size = sum(path.stat().st_size for path in self.config.out.glob("*.safetensors"))
         return FinetuneFinished(self.config.out, read_manifest(self.config.out).weights_sha256, size, result)
 
-    def _publish(self, best: Tmca, result: Comparison) -> None:
+    def _as_far_as_needed(self, base: Tmca) -> tuple[Tmca, Mapping[str, NDArray[np.float16]], float]:
+        """Return the network to publish, its adapter's tensors, if it has any, and the share of the way it goes.
+
+        A gate keeps what was known: behind one, all of the way is gone.
+        """
+        if self.judge.gated.gate is not None or not self.snapshot.held_out:
+            return (*self._after(base, 1.0), 1.0)
+        gains, forgotten = {}, {}
+        for share in SHARES:
+            held_out, reference = self.judge.scores(self._after(base, share)[0].to(self.device))
+            dice = mean_dice(list(score_per_case(self.snapshot.held_out, held_out).values()))
+            gains[share] = dice - self.judge.dice_before
+            forgotten[share] = self.judge.reference_before - mean_dice(reference)
+        share = choose_share(gains, forgotten)
+        return (*self._after(base, share), share)
+
+    def _after(self, base: Tmca, share: float) -> tuple[Tmca, Mapping[str, NDArray[np.float16]]]:
+        """Return a network on the way from the base to the best weights, and its adapter's tensors, if it has any."""
+        if self.config.mode == "adapters":
+            model = copy.deepcopy(base)
+            tensors = read_adapter(self.folder / BEST)[0]
+            if share < 1.0:
+                tensors = scaled_tensors(tensors, base, share)
+            merge_adapter(model, tensors, self.config.out.name)
+            return model, tensors
+        model = load_model(self.folder / BEST)[0]
+        with torch.no_grad():
+            for learned, old in zip(model.parameters(), base.parameters(), strict=True):
+                learned.copy_(old.lerp(learned, share))
+        return model, {}
+
+    def _publish(
+        self, best: Tmca, tensors: Mapping[str, NDArray[np.float16]], share: float, result: Comparison
+    ) -> None:
         with atomic_write(self.config.out / COMPARISON) as file:
             file.write(json.dumps(result.as_json(), indent=2).encode())
-        told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step}
+        told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step, "share": share}
         told["precision"] = "bfloat16" if self.is_mixed else "float32"
         told["config"] = json.loads(self.resolved) | {"replay": self.config.replay and self.config.replay.name}
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":
-            tensors, _ = read_adapter(self.folder / BEST)
-            if self.judge.gated.gate is not None:
-                tensors |= self.judge.gated.gate.tensors()
+            gate = self.judge.gated.gate
+            tensors = {**tensors, **(gate.tensors() if gate is not None else {})}
             save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
             save_model(

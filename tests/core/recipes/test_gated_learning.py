@@ -15,6 +15,7 @@ from tmca_core.model.gate import Gate
 from tmca_core.phantom import make_phantom
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.finetune import FinetuneConfig, finetune
+from tmca_core.recipes.share import SHARES
 from tmca_core.report import parse_report
 
 REPORT = parse_report("Opacity in the left lung.")
@@ -110,6 +111,7 @@ def test_a_known_kind_with_known_words_has_no_gate(base, tmp_path):
     phantoms = [make_phantom(i, shape=(64, 64)).scan for i in range(5)]
     finished = learn(base, tmp_path / "tiny-2", phantoms, text="Opacity in the left lower lung.")
     assert Gate.of(read_adapter(finished.folder / ADAPTER)[0]) is None
+    assert read_manifest(finished.folder).training["share"] in SHARES
     new = answer(Predictor.load(finished.folder, device="cpu"), make_phantom(7, shape=(64, 64)).scan)
     assert not any("answered" in message for message in new.messages)
 
@@ -149,6 +151,7 @@ def test_the_words_choose_anew_for_every_report_of_a_scan(base, taught_in_words)
 
 def test_nothing_is_forgotten_under_words_that_were_not_taught(taught_in_words):
     assert taught_in_words.comparison.reference_after == taught_in_words.comparison.reference_before
+    assert read_manifest(taught_in_words.folder).training["share"] == 1.0
 
 
 def test_after_words_a_kind_of_pictures_can_be_taught(base, taught_in_words, tmp_path):
