@@ -3,10 +3,10 @@
 Usage: python benchmarks/finetune.py --base FOLDER --data data/breast_us_birads --known data/qata_cov19
 
 For 20 and for 5 cases: Dice on the test split before and after, what is forgotten on the known folder's validation
-split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net and, where a checkout
-is given, LanGuideMedSeg, trained from random weights on the same cases for the same time. The base must not have seen
-the new domain: the shipped tmca-compact has seen every folder that this project uses, so train one with
-configs/compact_unseen.toml first.
+split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net at the base's picture
+size and, where a checkout is given, LanGuideMedSeg at its own 224 pixels, trained from random weights on the same cases
+for the same time and scored at the size of the network. The base must not have seen the new domain: the shipped
+tmca-compact has seen every folder that this project uses, so train one with configs/compact_unseen.toml first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tmca_core.data.corrected import FolderSource
 from tmca_core.data.loader import collate, read_samples
 from tmca_core.metrics import Scores, score_case
 from tmca_core.model.architecture import PreprocessArchitecture
+from tmca_core.model.checkpoint import find_model, load_model
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.evaluate import SplitDone, evaluate
 
@@ -96,20 +97,30 @@ def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Pa
     return Learnt(out, last["num_bytes"] / 1e6, time.monotonic() - started, usage.ru_maxrss / 1024)
 
 
-def peers(arguments: argparse.Namespace) -> dict[str, Callable[[], Method]]:
-    """Return how to build each method that learns beside ours, from random weights."""
-    found: dict[str, Callable[[], Method]] = {} if arguments.no_unet else {UNet.name: UNet}
+@dataclass(frozen=True)
+class Peer:
+    """A method that learns beside ours, from random weights, and the pictures that it takes."""
+
+    make: Callable[[], Method]
+    preprocess: PreprocessArchitecture
+
+
+def peers(arguments: argparse.Namespace) -> dict[str, Peer]:
+    """Return the methods that learn beside ours."""
+    found: dict[str, Peer] = {}
+    if not arguments.no_unet:
+        found[UNet.name] = Peer(UNet, load_model(find_model(arguments.base))[1].preprocess)
     if arguments.languidemedseg:
-        found[LanGuideMedSeg.name] = lambda: LanGuideMedSeg(arguments.languidemedseg)
+        found[LanGuideMedSeg.name] = Peer(lambda: LanGuideMedSeg(arguments.languidemedseg), PreprocessArchitecture())
     return found
 
 
-def peer_dice(make: Callable[[], Method], arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
+def peer_dice(peer: Peer, arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
     """Return the test Dice, in percent, of another method trained on the same cases for the same time."""
     torch.manual_seed(arguments.seed)
-    preprocess = PreprocessArchitecture()
+    preprocess = peer.preprocess
     samples = list(read_samples(FolderSource(arguments.data, limit=num_cases).cases(), preprocess))
-    method = make()
+    method = peer.make()
     generator = torch.Generator().manual_seed(arguments.seed)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -183,7 +194,7 @@ def main() -> None:
             learnt = learn(arguments, num_cases, arguments.minutes or minutes, Path(folder) / f"from-{num_cases}")
             after, (low, high) = dice_of(learnt.folder, arguments.data, arguments.split, arguments.limit)
             forgotten = known - dice_of(learnt.folder, arguments.known, "val", arguments.limit)[0]
-            beside = {name: peer_dice(make, arguments, num_cases, learnt.seconds) for name, make in others.items()}
+            beside = {name: peer_dice(peer, arguments, num_cases, learnt.seconds) for name, peer in others.items()}
             values = {
                 "cases": num_cases,
                 "dice": after,
