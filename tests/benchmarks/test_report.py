@@ -54,11 +54,14 @@ FINETUNE = ORIGIN | {
     "kind": "finetune", "command": "python benchmarks/finetune.py", "model": "tmca 1", "known": "qata_cov19",
     "data": "busi test", "dice_before": 8.0,
     "rows": [{"cases": 5, "dice": 50.0, "dice_ci95": [40.0, 60.0], "gain": 42.0, "asked": 6.0, "forgotten": 0.0,
-              "adapter_mb": 1.5, "minutes": 2.0, "processor_minutes": 1.5, "peak_mb": 1400.0, "peers": {"U-Net": 21.5}}],
+              "adapter_mb": 1.5, "minutes": 2.0, "processor_minutes": 1.5, "peak_mb": 1400.0,
+              "peers": {"U-Net": 21.5}}],
 }  # fmt: skip
 ACTIVE = ORIGIN | {
     "kind": "active", "command": "python benchmarks/active.py", "model": "tmca 1", "data": "kvasir_seg test",
-    "dice_before": 0.2, "most": 100, "rows": [{"seed": seed, "random": {"60": 0.55, "100": 0.6 + seed / 100}, "gain": {"20": 0.5, "60": 0.62}} for seed in (0, 1)],
+    "dice_before": 0.2, "most": 100,
+    "rows": [{"seed": seed, "random": {"60": 0.55, "100": 0.6 + seed / 100}, "gain": {"20": 0.5, "60": 0.62}}
+             for seed in (0, 1)],
 }  # fmt: skip
 SPEED = PEERS | {"kind": "speed", "command": "python benchmarks/training.py"}
 

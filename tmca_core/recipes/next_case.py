@@ -1,9 +1,10 @@
 """Which case to correct next: the one that teaches most, the next in order, or any.
 
-What a case may teach is guessed for all cases that are like it: each counts by how unsure its mask is and how far that
-moves when the report is taken away (both as ranks), times how much nearer the case lies to it than everything learned
-from and chosen so far (a greedy k-medoids). So a twin of a chosen case teaches nothing, however unsure it is, and
-neither does one that is like no other: a few cases have to stand for many.
+What a case may teach is guessed for all cases that are like it: how much nearer it lies to them than everything learned
+from and chosen so far (a greedy k-medoids). So a twin of a chosen case teaches nothing, and neither does one that is
+like no other: a few cases have to stand for many. A case whose mask is unsure, or moves far when the report is taken
+away (both as ranks), counts for more, but not for much more: with a few dozen cases, the hardest teach least, and judge
+badly what others taught (docs/experiments.md, 6).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tmca_core.data.corrected_project import ProjectSource
     from tmca_core.predictor import Predictor
     from tmca_core.study import Scan
+
+DOUBT = 0.25  # what a case counts for more that is the most unsure of all, or the most at odds with its report
 
 
 class Order(StrEnum):
@@ -167,7 +170,7 @@ def choose(
     features = np.stack([case.features for case in seen])
     unsure = _ranks(np.array([case.uncertainty for case in seen]))
     disagrees = _ranks(np.array([case.disagreement for case in seen]))
-    weight = 0.5 + unsure + disagrees
+    weight = 1.0 + DOUBT * (unsure + disagrees)
     between = _distances(features, features)
     nearest = _distances(features, np.stack(list(learned))).min(axis=1) if learned else between.max(axis=1)
     chosen: list[int] = []
