@@ -31,11 +31,14 @@ def choose_share(gains: Mapping[float, float], forgotten: Mapping[float, float])
     -------
     float
         Of the shares that are not worse on the reference set, the smallest that keeps nine tenths of the best gain
-        among them. Where all are worse, or none gains, that with the greatest gain after what is forgotten.
+        among them. Where none of these gains, that with the greatest gain after what is forgotten; where that is a
+        loss, too, all of the way, so that what was learned is judged as it is.
 
     """
     keeping = [share for share in gains if forgotten[share] <= REFERENCE_TOLERANCE]
     best = max((gains[share] for share in keeping), default=0.0)
     if best <= 0.0:
-        return max(gains, key=lambda share: (gains[share] - max(forgotten[share], 0.0), share))
+        left = {share: gains[share] - max(forgotten[share], 0.0) for share in gains}
+        most = max(left, key=lambda share: (left[share], share))
+        return most if left[most] > 0.0 else 1.0
     return min(share for share in keeping if gains[share] >= KEPT_GAIN * best)

@@ -28,10 +28,15 @@ def test_shares_that_are_worse_on_the_reference_set_are_out():
     assert choose_share(by_share(0.05, 0.1, 0.15, 0.18, 0.21), forgotten) == 0.7
 
 
-def test_where_all_are_worse_or_nothing_is_gained_the_best_of_both_counts():
+def test_where_all_are_worse_on_the_reference_set_the_best_of_both_counts():
     assert choose_share(by_share(0.01, 0.05, 0.1, 0.2, 0.3), dict.fromkeys(SHARES, 0.1)) == 1.0
-    assert choose_share(by_share(-0.1, -0.2, -0.3, -0.3, -0.4), NOTHING) == 0.3
+    assert choose_share(by_share(0.02, 0.2, 0.1, 0.2, 0.1), by_share(0.01, 0.1, 0.1, 0.2, 0.1)) == 0.5
+
+
+def test_what_only_harms_is_judged_as_it_is():
     assert choose_share(NOTHING, NOTHING) == 1.0
+    assert choose_share(by_share(-0.1, -0.2, -0.3, -0.3, -0.4), NOTHING) == 1.0
+    assert choose_share(by_share(0.01, -0.2, -0.3, -0.3, -0.4), dict.fromkeys(SHARES, 0.1)) == 1.0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
