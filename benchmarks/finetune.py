@@ -130,12 +130,12 @@ def peer_dice(peer: Peer, arguments: argparse.Namespace, num_cases: int, seconds
         chosen = [samples[int(i)] for i in torch.randint(len(samples), (PEER_BATCH,), generator=generator)]
         batch = collate(chosen, preprocess.image_size)
         images, masks, _ = augment(batch.images, batch.masks, NOT_MIRRORED, generator)
-        method.train_step(images, [sample.report for sample in chosen], masks)
+        method.train_step(images, [" ".join(sample.sentences) for sample in chosen], masks)
     method.finish()
     scores = []
     for sample in read_samples(_test_cases(arguments), preprocess):
         batch = collate([sample], preprocess.image_size)
-        found = method.predict(batch.images, [sample.report])
+        found = method.predict(batch.images, [" ".join(sample.sentences)])
         scores.append(score_case(np.asarray(found), np.asarray(batch.masks) >= 0.5))
     return 100 * Scores.of(scores).dice_mean
 

@@ -1,10 +1,8 @@
 """Which case to correct next: the one that teaches most, the next in order, or any.
 
-What a case may teach is guessed for all cases that are like it: how much nearer it lies to them than everything learned
-from and chosen so far (a greedy k-medoids). So a twin of a chosen case teaches nothing, and neither does one that is
-like no other: a few cases have to stand for many. A case whose mask is unsure, or moves far when the report is taken
-away (both as ranks), counts for more, but not for much more: with a few dozen cases, the hardest teach least, and judge
-badly what others taught (docs/experiments.md, 6).
+What a case may teach is guessed from how unsure the mask is and how far it moves when the report is taken away, each
+as its rank among the cases, times how far the picture lies from everything learned from and chosen so far (k-center):
+a twin of a chosen case teaches nothing, however unsure it is.
 """
 
 from __future__ import annotations
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from tmca_core.data.corrected_project import ProjectSource
     from tmca_core.predictor import Predictor
     from tmca_core.study import Scan
-
-DOUBT = 0.25  # what a case counts for more that is the most unsure of all, or the most at odds with its report
 
 
 class Order(StrEnum):
@@ -170,25 +166,23 @@ def choose(
     features = np.stack([case.features for case in seen])
     unsure = _ranks(np.array([case.uncertainty for case in seen]))
     disagrees = _ranks(np.array([case.disagreement for case in seen]))
-    weight = 1.0 + DOUBT * (unsure + disagrees)
-    between = _distances(features, features)
-    nearest = _distances(features, np.stack(list(learned))).min(axis=1) if learned else between.max(axis=1)
+    centre = features.mean(axis=0)
+    distance = _nearest(features, np.stack(list(learned)) if learned else centre[None])
     chosen: list[int] = []
     for _ in range(min(count, len(seen))):
-        gain = np.array([weight @ np.maximum(nearest - to_case, 0.0) for to_case in between])
+        gain = (0.5 + unsure + disagrees) * distance / max(float(distance.max()), 1e-12)
         gain[chosen] = -np.inf
         best = int(np.argmax(gain))
         chosen.append(best)
-        nearest = np.minimum(nearest, between[best])
+        distance = np.minimum(distance, _nearest(features, features[best][None]))
     return [seen[i].id for i in chosen]
 
 
-def _distances(features: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the distance of each of (N, C) to each of (M, C), as (N, M)."""
-    a, b = features.astype(np.float64), others.astype(np.float64)
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2.0 * a @ b.T
-    distances: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0))
-    return distances
+def _nearest(features: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the distance of each row to the nearest of the others."""
+    distances = np.linalg.norm(features[:, None].astype(np.float64) - others[None], axis=-1)
+    nearest: NDArray[np.float64] = distances.min(axis=1)
+    return nearest
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

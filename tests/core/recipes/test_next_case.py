@@ -25,25 +25,6 @@ def test_unsure_cases_come_first_and_not_two_of_a_kind():
     assert len(set(chosen)) == 3
 
 
-def test_a_case_that_stands_for_many_comes_before_one_that_is_like_no_other():
-    rng = np.random.default_rng(0)
-    crowd = [CaseSeen(f"crowd {i}", 0.5, 0.5, unit(1.0 + 0.05 * rng.standard_normal())) for i in range(10)]
-    odd = CaseSeen("odd", 0.9, 0.9, unit(-2.0))
-    assert choose([odd, *crowd], 1, learned=[unit(0.0)])[0].startswith("crowd")
-    assert "odd" in choose([odd, *crowd], 3, learned=[unit(0.0)])
-
-
-def test_the_case_whose_like_are_unsure_comes_first():
-    rng = np.random.default_rng(0)
-    groups = {"sure": (0.5, 0.1), "unsure": (-0.5, 0.9)}
-    seen = [
-        CaseSeen(f"{name} {i}", doubt, doubt, unit(angle + 0.02 * rng.standard_normal()))
-        for name, (angle, doubt) in groups.items()
-        for i in range(5)
-    ]
-    assert choose(seen, 1, learned=[unit(0.0)])[0].startswith("unsure")
-
-
 def test_other_orders_and_no_case():
     seen = [CaseSeen(str(i), 0.0, 0.0, unit(i)) for i in range(5)]
     assert choose(seen, 2, order=Order.IN_ORDER) == ["0", "1"]
