@@ -140,6 +140,7 @@ def loader(told: dict[str, Any]) -> str:
 def finetune(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/finetune.py."""
     others = list(told["rows"][0].get("peers", ()))
+    on_processors = ["on processors"] if "processor_minutes" in told["rows"][0] else []
     rows = [
         [
             str(row["cases"]),
@@ -148,7 +149,7 @@ def finetune(told: dict[str, Any]) -> str:
             f"{row['forgotten']:+.2f}",
             f"{row['adapter_mb']:.2f}",
             f"{row['minutes']:.1f}",
-            f"{row['processor_minutes']:.1f}",
+            *(f"{row['processor_minutes']:.1f}" for _ in on_processors),
             f"{row['peak_mb']:.0f}",
             *(f"{row['peers'][name]:.1f}" for name in others),
         ]
@@ -161,7 +162,7 @@ def finetune(told: dict[str, Any]) -> str:
         f"forgotten on {told['known']} val",
         "adapter MB",
         "minutes",
-        "on processors",
+        *on_processors,
         "peak MB",
         *(f"{name}, from random weights" for name in others),
     ]
