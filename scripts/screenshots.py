@@ -4,7 +4,7 @@ Usage: python scripts/screenshots.py [--out docs/images] [--all] [--learn MINUTE
 
 The film, flow.gif, goes from the first steps over report, mask and map of a sentence to a corrected and saved mask.
 ``--all`` makes every page of the panel at 1280 x 720 and 1920 x 1080, in the dark and the light theme, to be looked at.
-``--learn`` makes the pictures of learning from corrections, and no other: the shipped model is taught rib fractures,
+``--learn`` makes the picture of learning from corrections, and no other: the shipped model is taught rib fractures,
 which it does not know, from phantoms. Models of the user are neither seen nor changed.
 """
 
@@ -51,7 +51,6 @@ MOST_FILM_BYTES = 1_500_000
 # The stroke of the film, in shares of the picture (across, down): under the mask, on the side of the patient's right.
 STROKE = ((0.16, 0.45), (0.18, 0.49), (0.21, 0.53), (0.24, 0.55), (0.28, 0.57), (0.32, 0.57))
 BRUSH = 14
-EPOCHS_SHOWN = 4  # of a training under way
 
 
 @dataclass
@@ -135,7 +134,7 @@ def main() -> None:
 
 
 def _learn(folder: Path, out: Path, minutes: float) -> None:
-    """Teach a new target, and show the training under way, the verdict, and a held-out case before and after."""
+    """Teach a new target, and show the verdict, the held-out cases, and one of them before and after."""
     os.environ["XDG_DATA_HOME"] = os.environ["HOME"] = str(folder / "home")
     script = Path(__file__).with_name("phantom_folder.py")
     subprocess.run([sys.executable, script, folder / "rib_fractures", "--train", "12", "--test", "0"], check=True)
@@ -147,11 +146,7 @@ def _learn(folder: Path, out: Path, minutes: float) -> None:
     viewer.window.add_dock_widget(train, name="Learn from corrections", area="right", tabify=True)
     train.folder.setText(str(folder / "rib_fractures"))
     train.minutes.setValue(minutes)
-    _shoot(train, out / "learn_cases.png")
     train.begin()
-    while train.training is not None and len(train.plots.points["dice"][0]) < EPOCHS_SHOWN:
-        _wait(500)
-    _shoot(train, out / "learn_training.png")
     while train.training is not None:
         _wait(500)
     _shoot(train, out / "learn_result.png")
