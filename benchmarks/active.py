@@ -2,11 +2,11 @@
 
 Usage: python benchmarks/active.py --base FOLDER --data data/kvasir_seg [--seeds 0 1 2] [--json FILE]
 
-For every seed: the base learns from --most cases drawn at random; and from --first cases of the greatest gain, then
-from as many more, chosen by what it has become, and so on up to --enough. Each learning starts at the base, on all
-cases so far, with their reference masks, and is judged on the test split. The aim: with --enough chosen cases at least
-the Dice of --most random ones. The base must not have seen the folder. What is finished is kept in --out, and the same
-command goes on from there.
+For every seed: the base learns from --enough and from --most cases drawn at random; and from --first cases of the
+greatest gain, then from as many more, chosen by what it has become, and so on up to --enough. Each learning starts at
+the base, on all cases so far, with their reference masks, and is judged on the test split. The aim: with --enough
+chosen cases at least the Dice of --most random ones. The base must not have seen the folder. What is finished is kept
+in --out, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from tmca_core.data.corrected import CorrectedCase, FolderSource, GivenCases
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.evaluate import SplitDone, evaluate
 from tmca_core.recipes.finetune import FinetuneConfig, finetune
-from tmca_core.recipes.next_case import choose, see
+from tmca_core.recipes.next_case import CaseSeen, choose, see
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+WAYS = ("random", "gain")
 
 
 def main() -> None:
@@ -53,6 +55,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     pool = [case for case in FolderSource(arguments.data).read() if isinstance(case, CorrectedCase)]
     before = judge(arguments.base, arguments)
+    first_look = look_at(str(arguments.base), pool)
     told: dict[str, Any] = {
         "kind": "active",
         "command": f"python benchmarks/active.py --epochs {arguments.epochs}",
@@ -65,16 +68,16 @@ def main() -> None:
         "rows": [],
     }
     for seed in arguments.seeds:
-        row = {"seed": seed, "random": drawn_at_random(pool, seed, arguments), "gain": by_gain(pool, seed, arguments)}
+        gain = by_gain(pool, first_look, seed, arguments)
+        row = {"seed": seed, "random": drawn_at_random(pool, seed, arguments), "gain": gain}
         told["rows"].append(row)
-        steps = ", ".join(f"{count}: {100 * dice:.1f}" for count, dice in row["gain"].items())
-        at_random = f"{arguments.most} at random {100 * row['random']:.1f}"
-        sys.stdout.write(f"seed {seed}: base {100 * before:.1f}; {at_random}; by gain {steps}\n")
+        steps = {way: ", ".join(f"{count}: {100 * dice:.1f}" for count, dice in row[way].items()) for way in WAYS}
+        sys.stdout.write(f"seed {seed}: base {100 * before:.1f}; " + "; ".join(f"{w} {steps[w]}" for w in WAYS) + "\n")
         sys.stdout.flush()
         if arguments.json:
             with atomic_write(arguments.json) as file:
                 file.write((json.dumps(told, indent=2) + "\n").encode())
-    random = statistics.mean(row["random"] for row in told["rows"])
+    random = statistics.mean(row["random"][str(arguments.most)] for row in told["rows"])
     chosen = statistics.mean(row["gain"][str(arguments.enough)] for row in told["rows"])
     sys.stdout.write(
         f"{len(told['rows'])} seeds: {arguments.most} cases at random {100 * random:.1f}, "
@@ -82,27 +85,37 @@ def main() -> None:
     )
 
 
-def drawn_at_random(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> float:
-    """Return the test Dice after --most cases drawn at random."""
-    order = np.random.default_rng(seed).permutation(len(pool))[: arguments.most]
-    return learned([pool[int(i)] for i in order], f"random-{seed}", seed, arguments)[1]
-
-
-def by_gain(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """Return the test Dice after every round of choosing, by the number of cases."""
-    left = list(pool)
-    model, done, found = str(arguments.base), list[CorrectedCase](), dict[str, float]()
-    while len(done) < arguments.enough and left:
-        predictor = Predictor.load(model, device="cpu")
-        seen = [see(predictor, case.id, case.scan, f"{case.instruction} {case.text}".strip()) for case in left]
-        # What earlier rounds chose is described anew: features of two models do not compare.
-        features = [see(predictor, case.id, case.scan, "").features for case in done]
-        ids = choose(seen, min(arguments.first, arguments.enough - len(done)), learned=features)
-        done += [case for case in left if case.id in ids]
-        left = [case for case in left if case.id not in ids]
-        model, dice = learned(done, f"gain-{seed}-{len(done)}", seed, arguments)
-        found[str(len(done))] = dice
+def drawn_at_random(pool: Sequence[CorrectedCase], seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the test Dice after --enough and after --most cases drawn at random, the former among the latter."""
+    order = np.random.default_rng(seed).permutation(len(pool))
+    found = {}
+    for count in sorted({arguments.enough, arguments.most}):
+        cases = [pool[int(i)] for i in order[:count]]
+        found[str(count)] = learned(cases, f"random-{seed}-{count}", seed, arguments)[1]
     return found
+
+
+def by_gain(
+    pool: Sequence[CorrectedCase], first_look: Sequence[CaseSeen], seed: int, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """Return the test Dice after every round of choosing, by the number of cases."""
+    looks, done, found = first_look, list[str](), dict[str, float]()
+    while len(done) < arguments.enough:
+        left = [look for look in looks if look.id not in done]
+        # What earlier rounds chose was looked at anew, too: features of two models do not compare.
+        features = [look.features for look in looks if look.id in done]
+        done += choose(left, min(arguments.first, arguments.enough - len(done)), learned=features)
+        cases = [case for case in pool if case.id in done]
+        model, found[str(len(done))] = learned(cases, f"gain-{seed}-{len(done)}", seed, arguments)
+        if len(done) < arguments.enough:
+            looks = look_at(model, pool)
+    return found
+
+
+def look_at(model: str, cases: Sequence[CorrectedCase]) -> list[CaseSeen]:
+    """Return what a model says of cases."""
+    predictor = Predictor.load(model, device="cpu")
+    return [see(predictor, case.id, case.scan, f"{case.instruction} {case.text}".strip()) for case in cases]
 
 
 def learned(cases: Sequence[CorrectedCase], name: str, seed: int, arguments: argparse.Namespace) -> tuple[str, float]:

@@ -3,10 +3,10 @@
 Usage: python benchmarks/finetune.py --base FOLDER --data data/breast_us_birads --known data/qata_cov19
 
 For 20 and for 5 cases: Dice on the test split before and after, what is forgotten on the known folder's validation
-split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net and, where a checkout
-is given, LanGuideMedSeg, trained from random weights on the same cases for the same time. The base must not have seen
-the new domain: the shipped tmca-compact has seen every folder that this project uses, so train one with
-configs/compact_unseen.toml first.
+split, size of the adapter, peak memory and time of the learning process, and beside it a U-Net at the base's picture
+size and, where a checkout is given, LanGuideMedSeg at its own 224 pixels, trained from random weights on the same cases
+for as long on processors and scored at the size of the network. The base must not have seen the new domain: the shipped
+tmca-compact has seen every folder that this project uses, so train one with configs/compact_unseen.toml first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tmca_core.data.corrected import FolderSource
 from tmca_core.data.loader import collate, read_samples
 from tmca_core.metrics import Scores, score_case
 from tmca_core.model.architecture import PreprocessArchitecture
+from tmca_core.model.checkpoint import find_model, load_model
 from tmca_core.predictor import Predictor
 from tmca_core.recipes.evaluate import SplitDone, evaluate
 
@@ -52,11 +53,12 @@ NOT_MIRRORED = AugmentConfig(flip=0.0)  # the peers cannot rewrite the side in a
 
 @dataclass(frozen=True)
 class Learnt:
-    """One fine-tuning as a process: the model's folder, its size and time, and the most memory it held."""
+    """One fine-tuning as a process: folder and size of the model, time on the clock and on processors, peak memory."""
 
     folder: Path
     megabytes: float
     seconds: float
+    processor_seconds: float
     peak_megabytes: float
 
 
@@ -72,7 +74,8 @@ def dice_of(model: str | Path, folder: Path, split: str, limit: int | None) -> t
 def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Path) -> Learnt:
     """Fine-tune in a process of its own, so that its memory is its own."""
     command = [sys.executable, "-m", "tmca_core.cli", "finetune", "--data", str(arguments.data), "--model"]
-    command += [str(arguments.base), "--out", str(out), "--cases", str(num_cases), "--minutes", str(SPARE * minutes)]
+    command += [str(arguments.base), "--out", str(out), "--cases", str(num_cases)]
+    command += ["--epochs", str(arguments.epochs)] if arguments.epochs else ["--minutes", str(SPARE * minutes)]
     command += [
         "--device",
         "cpu",
@@ -93,35 +96,46 @@ def learn(arguments: argparse.Namespace, num_cases: int, minutes: float, out: Pa
     _, _, usage = os.wait4(process.pid, 0)
     if last.get("event") != "FinetuneFinished":
         raise SystemExit("the fine-tuning did not end well")
-    return Learnt(out, last["num_bytes"] / 1e6, time.monotonic() - started, usage.ru_maxrss / 1024)
+    seconds, on_processors = time.monotonic() - started, usage.ru_utime + usage.ru_stime
+    return Learnt(out, last["num_bytes"] / 1e6, seconds, on_processors, usage.ru_maxrss / 1024)
 
 
-def peers(arguments: argparse.Namespace) -> dict[str, Callable[[], Method]]:
-    """Return how to build each method that learns beside ours, from random weights."""
-    found: dict[str, Callable[[], Method]] = {} if arguments.no_unet else {UNet.name: UNet}
+@dataclass(frozen=True)
+class Peer:
+    """A method that learns beside ours, from random weights, and the pictures that it takes."""
+
+    make: Callable[[], Method]
+    preprocess: PreprocessArchitecture
+
+
+def peers(arguments: argparse.Namespace) -> dict[str, Peer]:
+    """Return the methods that learn beside ours."""
+    found: dict[str, Peer] = {}
+    if not arguments.no_unet:
+        found[UNet.name] = Peer(UNet, load_model(find_model(arguments.base))[1].preprocess)
     if arguments.languidemedseg:
-        found[LanGuideMedSeg.name] = lambda: LanGuideMedSeg(arguments.languidemedseg)
+        found[LanGuideMedSeg.name] = Peer(lambda: LanGuideMedSeg(arguments.languidemedseg), PreprocessArchitecture())
     return found
 
 
-def peer_dice(make: Callable[[], Method], arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
-    """Return the test Dice, in percent, of another method trained on the same cases for the same time."""
+def peer_dice(peer: Peer, arguments: argparse.Namespace, num_cases: int, seconds: float) -> float:
+    """Return the test Dice, in percent, of another method trained on the same cases for as long, on processors."""
     torch.manual_seed(arguments.seed)
-    preprocess = PreprocessArchitecture()
+    preprocess = peer.preprocess
     samples = list(read_samples(FolderSource(arguments.data, limit=num_cases).cases(), preprocess))
-    method = make()
+    method = peer.make()
     generator = torch.Generator().manual_seed(arguments.seed)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
         chosen = [samples[int(i)] for i in torch.randint(len(samples), (PEER_BATCH,), generator=generator)]
         batch = collate(chosen, preprocess.image_size)
         images, masks, _ = augment(batch.images, batch.masks, NOT_MIRRORED, generator)
-        method.train_step(images, [sample.report for sample in chosen], masks)
+        method.train_step(images, [" ".join(sample.sentences) for sample in chosen], masks)
     method.finish()
     scores = []
     for sample in read_samples(_test_cases(arguments), preprocess):
         batch = collate([sample], preprocess.image_size)
-        found = method.predict(batch.images, [sample.report])
+        found = method.predict(batch.images, [" ".join(sample.sentences)])
         scores.append(score_case(np.asarray(found), np.asarray(batch.masks) >= 0.5))
     return 100 * Scores.of(scores).dice_mean
 
@@ -149,6 +163,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--cases", type=int, nargs="+", default=list(GOALS))
     parser.add_argument("--minutes", type=float, help="In the place of the goals' own.")
+    parser.add_argument("--epochs", type=int, help="In the place of minutes, where other work takes the processors.")
     parser.add_argument("--limit", type=int, help="At most so many cases of each split, for a quick look.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -158,8 +173,8 @@ def main() -> None:
     arguments, arguments.extra = parser.parse_known_args()
     torch.set_num_threads(arguments.threads)
     command = ["python benchmarks/finetune.py", f"--cases {' '.join(map(str, arguments.cases))}"]
-    command += [f"--limit {arguments.limit}"] * bool(arguments.limit)
-    command += [f"--minutes {arguments.minutes:g}"] * bool(arguments.minutes)
+    given = {name: getattr(arguments, name) for name in ("limit", "minutes", "epochs")}
+    command += [f"--{name} {value:g}" for name, value in given.items() if value is not None]
     told = {
         "kind": "finetune",
         "command": " ".join(command),
@@ -175,7 +190,7 @@ def main() -> None:
     sys.stdout.write(f"base on {name}: Dice {before:.1f} ({interval[0]:.1f}-{interval[1]:.1f})\n\n")
     head = ["cases", "Dice after (95 %)", "gain", "asked", f"forgotten on {arguments.known.name} val", "adapter MB"]
     others = peers(arguments)
-    head += ["time min", "peak MB", *others]
+    head += ["time min", "on processors", "peak MB", *others]
     sys.stdout.write("| " + " | ".join(head) + " |\n|" + "---|" * len(head) + "\n")
     with tempfile.TemporaryDirectory() as folder:
         for num_cases in arguments.cases:
@@ -183,7 +198,9 @@ def main() -> None:
             learnt = learn(arguments, num_cases, arguments.minutes or minutes, Path(folder) / f"from-{num_cases}")
             after, (low, high) = dice_of(learnt.folder, arguments.data, arguments.split, arguments.limit)
             forgotten = known - dice_of(learnt.folder, arguments.known, "val", arguments.limit)[0]
-            beside = {name: peer_dice(make, arguments, num_cases, learnt.seconds) for name, make in others.items()}
+            beside = {
+                name: peer_dice(peer, arguments, num_cases, learnt.processor_seconds) for name, peer in others.items()
+            }
             values = {
                 "cases": num_cases,
                 "dice": after,
@@ -192,9 +209,11 @@ def main() -> None:
                 "asked": asked,
             }
             values |= {"forgotten": forgotten, "adapter_mb": learnt.megabytes, "minutes": learnt.seconds / 60}
+            values["processor_minutes"] = learnt.processor_seconds / 60
             rows.append({**values, "peak_mb": learnt.peak_megabytes, "peers": beside})
             row = [str(num_cases), f"{after:.1f} ({low:.1f}-{high:.1f})", f"{after - before:+.1f}", f"{asked:+.0f}"]
             row += [f"{forgotten:+.2f}", f"{learnt.megabytes:.2f}", f"{learnt.seconds / 60:.1f}"]
+            row += [f"{learnt.processor_seconds / 60:.1f}"]
             row += [f"{learnt.peak_megabytes:.0f}", *(f"{dice:.1f}" for dice in beside.values())]
             sys.stdout.write("| " + " | ".join(row) + " |\n")
             sys.stdout.flush()

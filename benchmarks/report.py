@@ -140,6 +140,7 @@ def loader(told: dict[str, Any]) -> str:
 def finetune(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/finetune.py."""
     others = list(told["rows"][0].get("peers", ()))
+    on_processors = ["on processors"] if "processor_minutes" in told["rows"][0] else []
     rows = [
         [
             str(row["cases"]),
@@ -148,6 +149,7 @@ def finetune(told: dict[str, Any]) -> str:
             f"{row['forgotten']:+.2f}",
             f"{row['adapter_mb']:.2f}",
             f"{row['minutes']:.1f}",
+            *(f"{row['processor_minutes']:.1f}" for _ in on_processors),
             f"{row['peak_mb']:.0f}",
             *(f"{row['peers'][name]:.1f}" for name in others),
         ]
@@ -160,6 +162,7 @@ def finetune(told: dict[str, Any]) -> str:
         f"forgotten on {told['known']} val",
         "adapter MB",
         "minutes",
+        *on_processors,
         "peak MB",
         *(f"{name}, from random weights" for name in others),
     ]
@@ -169,12 +172,12 @@ def finetune(told: dict[str, Any]) -> str:
 
 def active(told: dict[str, Any]) -> str:
     """Return the section of benchmarks/active.py."""
-    counts = list(told["rows"][0]["gain"])
-    rows = [
-        [str(row["seed"]), f"{100 * row['random']:.1f}", *(f"{100 * row['gain'][count]:.1f}" for count in counts)]
-        for row in told["rows"]
-    ]
-    head = ["seed", f"{told['most']} at random", *(f"{count} by gain" for count in counts)]
+    ways = {"random": "at random", "gain": "by gain"}
+    columns = [(way, count) for way in ways for count in told["rows"][0][way]]
+    rows = [[str(row["seed"]), *(f"{100 * row[way][count]:.1f}" for way, count in columns)] for row in told["rows"]]
+    means = [statistics.mean(row[way][count] for row in told["rows"]) for way, count in columns]
+    rows.append(["mean", *(f"{100 * mean:.1f}" for mean in means)])
+    head = ["seed", *(f"{count} {ways[way]}" for way, count in columns)]
     said = f"Dice in percent on {told['data']}, {100 * told['dice_before']:.1f} before. {_origin(told)}"
     return f"{said}\n\n{_table(head, rows)}"
 

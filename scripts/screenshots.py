@@ -1,14 +1,19 @@
 """Make the pictures of the documentation from the phantom, in a real window, and a film of the whole flow.
 
-Usage: python scripts/screenshots.py [--out docs/images] [--all]
+Usage: python scripts/screenshots.py [--out docs/images] [--all] [--learn MINUTES]
 
 The film, flow.gif, goes from the first steps over report, mask and map of a sentence to a corrected and saved mask.
 ``--all`` makes every page of the panel at 1280 x 720 and 1920 x 1080, in the dark and the light theme, to be looked at.
+``--learn`` makes the picture of learning from corrections, and no other: the shipped model is taught rib fractures,
+which it does not know, from phantoms. Models of the user are neither seen nor changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from itertools import product
@@ -20,12 +25,14 @@ from napari.layers import Image
 from napari.settings import get_plugin_settings
 from PIL import Image as Picture
 from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QWidget
 
 from napari_tmca import open_workbench
 from napari_tmca.layers import scan_to_layer_data
 from napari_tmca.sample_data import phantom
 from napari_tmca.session import session_of
 from napari_tmca.widgets import TmcaWidget
+from napari_tmca.widgets.train import TrainWidget
 from tmca_core.atomic import atomic_write
 from tmca_core.phantom import make_phantom
 
@@ -86,8 +93,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--learn", type=float, metavar="MINUTES")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.learn:
+        with tempfile.TemporaryDirectory() as folder:
+            _learn(Path(folder), options.out, options.learn)
+        return
     # Neither the user's preferences are to be seen in the pictures, nor are they changed.
     get_plugin_settings(path_dir=None)
     viewer = napari.Viewer(title="napari-tmca")
@@ -118,6 +130,27 @@ def main() -> None:
             _wait(300)
             viewer.fit_to_view()
             _shoot(viewer, options.out / f"{page}_{theme}_{size[0]}x{size[1]}.png")
+    viewer.close()
+
+
+def _learn(folder: Path, out: Path, minutes: float) -> None:
+    """Teach a new target, and show the verdict, the held-out cases, and one of them before and after."""
+    os.environ["XDG_DATA_HOME"] = os.environ["HOME"] = str(folder / "home")
+    script = Path(__file__).with_name("phantom_folder.py")
+    subprocess.run([sys.executable, script, folder / "rib_fractures", "--train", "12", "--test", "0"], check=True)
+    get_plugin_settings(path_dir=None)
+    viewer = napari.Viewer(title="napari-tmca")
+    viewer.window.resize(*SIZES[0])
+    open_workbench(viewer)
+    train = TrainWidget(viewer)
+    viewer.window.add_dock_widget(train, name="Learn from corrections", area="right", tabify=True)
+    train.folder.setText(str(folder / "rib_fractures"))
+    train.minutes.setValue(minutes)
+    train.begin()
+    while train.training is not None:
+        _wait(500)
+    _shoot(train, out / "learn_result.png")
+    train.keep_old()
     viewer.close()
 
 
@@ -165,10 +198,13 @@ def _panel(viewer: Viewer) -> TmcaWidget:
     return next(widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, TmcaWidget))
 
 
-def _shoot(viewer: Viewer, path: Path) -> None:
+def _shoot(shown: Viewer | QWidget, path: Path) -> None:
     _wait(700)
+    if isinstance(shown, QWidget):
+        shown.grab().save(str(path), "PNG")
+        return
     with atomic_write(path) as file:
-        Picture.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3]).save(file, "PNG")
+        Picture.fromarray(shown.screenshot(canvas_only=False, flash=False)[..., :3]).save(file, "PNG")
 
 
 def _wait(milliseconds: int) -> None:

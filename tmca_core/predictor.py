@@ -19,7 +19,7 @@ from tmca_core.evidence import agreement_evidence
 from tmca_core.model.blocks import masked_mean
 from tmca_core.model.checkpoint import DEFAULT_MODEL, ModelInfo, find_model, generations, load_model, program_version
 from tmca_core.model.fold import fold_batch_norms
-from tmca_core.model.gate import describe
+from tmca_core.model.gate import describe, describe_words
 from tmca_core.model.preprocess import intensity_window, is_coloured, scan_slices, standardise, to_network, to_scan
 from tmca_core.model.semantic_distance import semantic_distances
 from tmca_core.report import swap_sides, told_sentences, words_in
@@ -154,6 +154,7 @@ class Predictor:
         self._networks = {0: self._made_ready(model)}
         self._generation = 0
         self._is_chosen = False
+        self._picture: torch.Tensor | None = None
         self._scan: Scan | None = None
         self._window = (0.0, 0.0)
         self._is_mirrored = False
@@ -184,12 +185,12 @@ class Predictor:
 
     @property
     def model(self) -> Tmca:
-        """The network that answers for the scan: the model's own, or that of a base (see `tmca_core.model.gate`)."""
+        """The network that answers: the model's own, or that of a base (see `tmca_core.model.gate`)."""
         return self._network(self._generation)
 
     @property
     def _answering(self) -> ModelInfo:
-        """What is known of the network that answers for the scan."""
+        """What is known of the network that answers."""
         return self._generations[self._generation][1] if self._generation else self.info
 
     def _network(self, generation: int) -> Tmca:
@@ -203,17 +204,24 @@ class Predictor:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         return model.to(self.device)
 
-    def _choose(self, slices: NDArray[np.generic]) -> None:
-        """Choose the newest network that was taught pictures like the scan's; the oldest answers for all others."""
-        if self._is_chosen:
-            return
+    def _choose(self, slices: NDArray[np.generic], told: Sequence[str]) -> None:
+        """Choose the newest network that was taught scans or reports like these; the oldest answers for all others."""
         last = len(self._generations) - 1
         if last > 0:
-            some = slices[np.unique(np.linspace(0, len(slices) - 1, BATCH_SLICES).round().astype(int))]
+            gates = [gate for gate, _ in self._generations]
+            oldest = self._network(last)
             with torch.inference_mode():
-                seen = describe(self._network(last).encode_image(self._to_network(some))).mean(0)
-            gates = (gate for gate, _ in self._generations)
-            self._generation = next(i for i, gate in enumerate(gates) if gate is None or gate.is_open(seen))
+                if self._picture is None:
+                    some = slices[np.unique(np.linspace(0, len(slices) - 1, BATCH_SLICES).round().astype(int))]
+                    self._picture = describe(oldest.encode_image(self._to_network(some))).mean(0)
+                words = None
+                if told and any(gate is not None and gate.is_of_words for gate in gates):
+                    words = describe_words(oldest.encode_reports(oldest.tokenizer([told]).to(self.device)))[0]
+            picture = self._picture
+            answering = next(i for i, gate in enumerate(gates) if gate is None or gate.lets_through(picture, words))
+            if answering != self._generation:
+                self._seen, self._image_only = {}, {}
+            self._generation = answering
         self._is_chosen = True
 
     def _to_network(self, slices: NDArray[np.generic]) -> torch.Tensor:
@@ -246,7 +254,7 @@ class Predictor:
         self._seen, self._image_only = {}, {}
         # Radiographs and MRI gain nothing by it; what has colour (endoscopy, histology) has no patient's side.
         self._is_mirrored = is_coloured(scan, self._window)
-        self._generation, self._is_chosen = 0, False
+        self._generation, self._is_chosen, self._picture = 0, False, None
 
     def predict(
         self,
@@ -306,7 +314,7 @@ class Predictor:
         told = () if report is None else told_sentences(report)
         used = () if report is None else tuple(report.sentences[i].text for i in report.used)
         stack = scan_slices(self._scan)
-        self._choose(stack)
+        self._choose(stack, told)
         started = time.perf_counter()
         with torch.inference_mode():
             # Together: a sentence that is in several is encoded once.
@@ -335,6 +343,8 @@ class Predictor:
     def pooled_features(self) -> NDArray[np.float32]:
         """Return what the encoder sees in the scan, pooled to one vector of unit length: two coarsest levels, (C,).
 
+        The network is the one that answered last for this scan.
+
         Raises
         ------
         ValueError
@@ -344,7 +354,8 @@ class Predictor:
         if self._scan is None:
             raise ValueError("set_scan before pooled_features")
         slices = scan_slices(self._scan)
-        self._choose(slices)
+        if not self._is_chosen:
+            self._choose(slices, ())
         total: torch.Tensor | None = None
         for first in range(0, len(slices), BATCH_SLICES):
             seen = self._seen_in(range(first, min(first + BATCH_SLICES, len(slices))), slices)
@@ -389,9 +400,10 @@ class Predictor:
         text, offset = report.sentences[sentence].text, report.sentences[sentence].start
         words = words_in(text)
         slices = scan_slices(self._scan)
-        self._choose(slices)
+        sentences = told_sentences(report)
+        self._choose(slices, sentences)
         with torch.inference_mode():
-            told, own = self._encode([told_sentences(report)]), self._encode([(text,)])
+            told, own = self._encode([sentences]), self._encode([(text,)])
         member = _tokens_of_words(self.model.tokenizer.offsets(text), words).to(self.device)
         answers: list[list[NDArray[np.float32]]] = []  # per slice and level (W, h, w)
         for i in range(len(slices)):
@@ -537,6 +549,9 @@ class Predictor:
     def _generation_messages(self) -> tuple[str, ...]:
         if self._generation == 0:
             return ()
+        gate = self._generations[0][0]
+        if gate is not None and gate.is_of_words:
+            return (f"No sentence is like those that {self.info.name} learned from: {self._answering.name} answered.",)
         return (f"The image is unlike those that {self.info.name} learned from: {self._answering.name} answered.",)
 
 

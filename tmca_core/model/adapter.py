@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tmca_core.errors import CheckpointError
-from tmca_core.model.gate import CENTRES, ORIGIN
+from tmca_core.model.gate import CENTRES, KNOWN, ORIGIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ def trained_tensors(model: nn.Module) -> dict[str, NDArray[np.float16]]:
 
 @torch.no_grad()
 def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name: str) -> None:
-    """Put an adapter's weights into its base network, in place; for which pictures is said by its gate, not here.
+    """Put an adapter's weights into its base network, in place; for what it answers is said by its gate, not here.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
         if not np.isfinite(values).all():
             raise CheckpointError(f"{name}: weights are not finite in {key}.", hint="Use another version of it.")
         value = torch.from_numpy(values.astype(np.float32))
-        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES):
+        if key.endswith(_DOWN) or key in (ORIGIN, CENTRES, KNOWN):
             continue
         if key.endswith(_UP):
             key = key.removesuffix(_UP)
@@ -113,6 +113,22 @@ def merge_adapter(model: Tmca, tensors: Mapping[str, NDArray[np.float16]], name:
             own[key].copy_(value)
         else:
             raise _belongs_elsewhere(name, key)
+
+
+def scaled_tensors(
+    tensors: Mapping[str, NDArray[np.float16]], base: Tmca, share: float
+) -> dict[str, NDArray[np.float16]]:
+    """Return the adapter that goes only a share (0..1) of the way from its base to what was learned."""
+    own = dict(base.named_parameters())
+    scaled = {}
+    for key, values in tensors.items():
+        if key.endswith(_UP):
+            values = share * values.astype(np.float32)
+        elif not key.endswith(_DOWN):
+            start = own[key].detach().float().cpu().numpy()
+            values = start + share * (values.astype(np.float32) - start)
+        scaled[key] = np.asarray(values, np.float16)  # arithmetic makes a scalar of an array without axes
+    return scaled
 
 
 def _belongs_elsewhere(name: str, key: str) -> CheckpointError:

@@ -258,7 +258,7 @@ def save_model(
 def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
     """Load a model after checking every file against the manifest; float32, in evaluation mode, on the CPU.
 
-    Of an adapter, the network that answers for the pictures that it was taught; see `generations` for all others.
+    Of an adapter, the network that answers for what it was taught; see `generations` for all others.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def load_model(folder: Path) -> tuple[Tmca, TmcaArchitecture, ModelInfo]:
 def generations(info: ModelInfo) -> list[tuple[Gate | None, ModelInfo]]:
     """Return a model and the bases behind it, newest first, each with its gate.
 
-    The last has none: it answers for every picture, and it is the one that describes pictures to the gates.
+    The last has none: it answers for everything, and it is the one that describes scans and reports to the gates.
 
     Raises
     ------

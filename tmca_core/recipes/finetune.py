@@ -7,12 +7,12 @@ first steps and kept from then on. Under torchrun the batch is shared out among 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -29,7 +29,7 @@ from tmca_core.data.loader import collate, standardise_batch
 from tmca_core.data.telling import Teller, TellingConfig, Told
 from tmca_core.device import Precision, choose_device, trains_in_bfloat16
 from tmca_core.errors import CheckpointError, ConfigError, DeviceError, StudyWriteError
-from tmca_core.model.adapter import add_adapters, merge_adapter, trained_tensors
+from tmca_core.model.adapter import add_adapters, merge_adapter, scaled_tensors, trained_tensors
 from tmca_core.model.adapter_file import encode_adapter, read_adapter
 from tmca_core.model.checkpoint import (
     MANIFEST,
@@ -40,12 +40,13 @@ from tmca_core.model.checkpoint import (
     read_manifest,
     save_model,
 )
-from tmca_core.model.gate import Gate, describe
 from tmca_core.model.store import save_adapter
 from tmca_core.recipes.before_after import Comparison, compare, mean_dice, score_per_case
 from tmca_core.recipes.examples import EXAMPLES, examples_of, predict_masks, write_examples
+from tmca_core.recipes.gating import Gated, described, described_words
 from tmca_core.recipes.lessons import SNAPSHOT, Snapshot, draw_lessons, read_snapshot, take_snapshot, write_snapshot
 from tmca_core.recipes.processes import ALONE, Processes, is_lost_process, joined_processes
+from tmca_core.recipes.share import SHARES, choose_share
 from tmca_core.recipes.train import (
     StepDone,
     TrainingStopped,
@@ -59,13 +60,16 @@ from tmca_core.recipes.training_state import STATE, Progress, load_state, save_s
 from tmca_core.report import swap_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from tmca_core.data.corrected import CaseSource
     from tmca_core.metrics import CaseScore
     from tmca_core.model.architecture import TmcaArchitecture
+    from tmca_core.model.gate import Gate
     from tmca_core.model.tmca import Tmca
     from tmca_core.recipes.lessons import Lesson
 
@@ -241,9 +245,9 @@ def _finetune(
     size = architecture.preprocess.image_size
     elders = [(gate, load_model(one.folder)[0].to(device)) for gate, one in generations(info)[1:]]
     describer = elders[-1][1] if elders else base.to(device)
-    gated = _Gated.everything(snapshot)
+    gated = Gated.everything(snapshot)
     if config.mode == "adapters":
-        gated = _Gated.of(snapshot, describer, device, size, config.batch_size)
+        gated = Gated.of(snapshot, describer, device, size, config.batch_size)
     networks = [(generations(info)[0][0], base.to(device)), *elders]
     judge = _Judge(snapshot, gated, networks, device, size, config.batch_size, processes)
     model = load_model(info.folder)[0]
@@ -296,61 +300,16 @@ def _snapshot(config: FinetuneConfig, source: CaseSource, architecture: TmcaArch
     return snapshot
 
 
-@dataclass(frozen=True, eq=False)
-class _Gated:
-    """For which pictures the adapter will answer; of all others the base's answer stays.
-
-    ``held_out`` and ``reference`` say it lesson by lesson.
-    """
-
-    gate: Gate | None
-    held_out: tuple[bool, ...]
-    reference: tuple[bool, ...]
-
-    @classmethod
-    def everything(cls, snapshot: Snapshot) -> _Gated:
-        """Without a gate."""
-        return cls(None, (True,) * len(snapshot.held_out), (True,) * len(snapshot.reference))
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, describer: Tmca, device: torch.device, size: int, batch_size: int) -> _Gated:
-        """Describe the pictures by a network, and put a gate around those that are learned from."""
-        described = partial(_described, describer, device=device, size=size, batch_size=batch_size)
-        gate = Gate.around(described(snapshot.train), described(snapshot.replay))
-        if gate is None:
-            return cls.everything(snapshot)
-        judging = (snapshot.held_out, snapshot.reference)
-        held_out, reference = (tuple(gate.is_open(one) for one in described(part)) for part in judging)
-        return cls(gate, held_out, reference)
-
-
-@torch.inference_mode()
-def _described(
-    describer: Tmca, lessons: Sequence[Lesson], *, device: torch.device, size: int, batch_size: int
-) -> Tensor:
-    """Return (N, C): of each lesson the mean over its case, since a scan is answered for as a whole."""
-    if not lessons:
-        return torch.empty(0, 0)
-    parts = []
-    for first in range(0, len(lessons), batch_size):
-        batch = collate([lesson.sample for lesson in lessons[first : first + batch_size]], size)
-        images = standardise_batch(batch.images).to(device, memory_format=torch.channels_last)
-        parts.append(describe(describer.encode_image(images)).cpu())
-    whole = torch.cat(parts)
-    names = [lesson.case for lesson in lessons]
-    return torch.stack([whole[[name == other for other in names]].mean(0) for name in names])
-
-
 class _Judge:
     """Scores networks on the held-out cases and on the reference set, and remembers the scores that are reached today.
 
-    Of a picture that the adapter does not answer for, today's score stands.
+    Of what the adapter does not answer for, today's score stands.
     """
 
     def __init__(
         self,
         snapshot: Snapshot,
-        gated: _Gated,
+        gated: Gated,
         networks: Sequence[tuple[Gate | None, Tmca]],
         device: torch.device,
         size: int,
@@ -374,9 +333,11 @@ class _Judge:
         """Return what the base and the models behind it, newest first, reach: each where it answers today."""
         if len(networks) == 1:
             return self._of(networks[0][1], lessons)
-        seen = _described(networks[-1][1], lessons, device=self.device, size=self.size, batch_size=self.batch_size)
+        oldest = networks[-1][1]
+        seen = described(oldest, lessons, device=self.device, size=self.size, batch_size=self.batch_size)
         answering = [
-            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.is_open(one)) for one in seen
+            next(i for i, (gate, _) in enumerate(networks) if gate is None or gate.lets_through(*one))
+            for one in zip(seen, described_words(oldest, lessons, self.device), strict=True)
         ]
         scores = self._of(networks[-1][1], lessons)
         for number, (_, network) in enumerate(networks[:-1]):
@@ -587,13 +548,7 @@ class _Run:
         base, _, _ = load_model(self.info.folder)
         shown = examples_of(self.snapshot.held_out) if self.config.examples and self.processes.is_first else []
         drawn_before = predict_masks(base.to(self.device), shown, self.device, self.judge.size)
-        base.cpu()
-        if self.config.mode == "adapters":
-            tensors, _ = read_adapter(self.folder / BEST)
-            merge_adapter(base, tensors, self.config.out.name)
-            best = base
-        else:
-            best = load_model(self.folder / BEST)[0]
+        best, tensors, share = self._as_far_as_needed(base.cpu())
         result = compare(
             self.snapshot.held_out,
             self.judge.before[0],
@@ -610,22 +565,54 @@ class _Run:
                 for lesson, old, new in zip(shown, drawn_before, drawn_after, strict=True)
             ]
             write_examples(self.folder / EXAMPLES, result.cases if shown else (), shown, drawn_before, drawn_after)
-            self._publish(best, result)
+            self._publish(best, tensors, share, result)
         self.processes.wait()
         size = sum(path.stat().st_size for path in self.config.out.glob("*.safetensors"))
         return FinetuneFinished(self.config.out, read_manifest(self.config.out).weights_sha256, size, result)
 
-    def _publish(self, best: Tmca, result: Comparison) -> None:
+    def _as_far_as_needed(self, base: Tmca) -> tuple[Tmca, Mapping[str, NDArray[np.float16]], float]:
+        """Return the network to publish, its adapter's tensors, if it has any, and the share of the way it goes.
+
+        A gate keeps what was known: behind one, all of the way is gone.
+        """
+        if self.judge.gated.gate is not None or not self.snapshot.held_out:
+            return (*self._after(base, 1.0), 1.0)
+        gains, forgotten = {}, {}
+        for share in SHARES:
+            held_out, reference = self.judge.scores(self._after(base, share)[0].to(self.device))
+            dice = mean_dice(list(score_per_case(self.snapshot.held_out, held_out).values()))
+            gains[share] = dice - self.judge.dice_before
+            forgotten[share] = self.judge.reference_before - mean_dice(reference)
+        share = choose_share(gains, forgotten)
+        return (*self._after(base, share), share)
+
+    def _after(self, base: Tmca, share: float) -> tuple[Tmca, Mapping[str, NDArray[np.float16]]]:
+        """Return a network on the way from the base to the best weights, and its adapter's tensors, if it has any."""
+        if self.config.mode == "adapters":
+            model = copy.deepcopy(base)
+            tensors = read_adapter(self.folder / BEST)[0]
+            if share < 1.0:
+                tensors = scaled_tensors(tensors, base, share)
+            merge_adapter(model, tensors, self.config.out.name)
+            return model, tensors
+        model = load_model(self.folder / BEST)[0]
+        with torch.no_grad():
+            for learned, old in zip(model.parameters(), base.parameters(), strict=True):
+                learned.copy_(old.lerp(learned, share))
+        return model, {}
+
+    def _publish(
+        self, best: Tmca, tensors: Mapping[str, NDArray[np.float16]], share: float, result: Comparison
+    ) -> None:
         with atomic_write(self.config.out / COMPARISON) as file:
             file.write(json.dumps(result.as_json(), indent=2).encode())
-        told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step}
+        told = {**self.snapshot.told, "mode": self.config.mode, "num_steps": self.progress.step, "share": share}
         told["precision"] = "bfloat16" if self.is_mixed else "float32"
         told["config"] = json.loads(self.resolved) | {"replay": self.config.replay and self.config.replay.name}
         out, name = self.config.out, self.config.out.name
         if self.config.mode == "adapters":
-            tensors, _ = read_adapter(self.folder / BEST)
-            if self.judge.gated.gate is not None:
-                tensors |= self.judge.gated.gate.tensors()
+            gate = self.judge.gated.gate
+            tensors = {**tensors, **(gate.tensors() if gate is not None else {})}
             save_adapter(out, tensors, self.info, name=name, figures=result.figures(), training=told)
         else:
             save_model(

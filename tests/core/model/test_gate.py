@@ -38,6 +38,40 @@ def test_no_gate_is_made_of_nothing_or_of_what_is_known():
     assert Gate.around(around(0, 4, seed=9), KNOWN) is None
 
 
+def test_reports_that_are_like_the_taught_ones_pass_and_known_ones_do_not():
+    known = torch.cat([around(0, 8, seed=1), around(1, 8, seed=2)])
+    gate = Gate.around_words(around(2, 6, seed=3), known)
+    assert gate is not None
+    assert gate.is_of_words
+    assert all(gate.is_open(one) for one in around(2, 10, seed=4))
+    assert not any(gate.is_open(one) for one in (*around(0, 10, seed=5), *around(1, 10, seed=6), *around(3, 5, seed=7)))
+
+
+def test_a_report_nearer_to_a_known_one_does_not_pass():
+    between = normalize(around(2, 1, seed=4, spread=0.0) + 0.75 * around(1, 1, seed=4, spread=0.0))[0]
+    known = torch.cat([around(0, 8, seed=1), around(1, 8, seed=2)])
+    gate = Gate.around_words(around(2, 6, seed=3), known)
+    assert gate is not None
+    assert gate.is_open(between)
+    stricter = Gate.around_words(around(2, 6, seed=3), torch.cat([known, between[None]]))
+    assert stricter is not None
+    assert not stricter.is_open(between)
+
+
+def test_a_gate_on_words_is_not_made_of_reports_that_are_all_different_or_known():
+    known = torch.cat([around(0, 8, seed=1), around(1, 8, seed=2)])
+    assert Gate.around_words(torch.cat([around(i, 1, seed=i) for i in range(2, 8)]), known) is None
+    assert Gate.around_words(known[:4], known) is None
+    assert Gate.around_words(known[:0], known) is None
+
+
+def test_a_picture_without_a_report_does_not_pass_a_gate_on_words():
+    gate = Gate.around_words(around(2, 6, seed=3), torch.cat([around(0, 8, seed=1), around(1, 8, seed=2)]))
+    assert gate is not None
+    assert gate.lets_through(KNOWN[0], around(2, 1, seed=4)[0])
+    assert not gate.lets_through(KNOWN[0], None)
+
+
 def test_a_gate_comes_back_from_an_adapter_as_it_was():
     gate = Gate.around(around(1, 4, seed=2), KNOWN)
     assert gate is not None
@@ -45,7 +79,18 @@ def test_a_gate_comes_back_from_an_adapter_as_it_was():
     assert back is not None
     assert np.array_equal(back.origin, gate.origin)
     assert np.array_equal(back.centres, gate.centres)
+    assert back.known is None
     assert Gate.of({}) is None
+
+
+def test_a_gate_on_words_comes_back_from_an_adapter_as_it_was():
+    gate = Gate.around_words(around(2, 6, seed=3), torch.cat([around(0, 8, seed=1), around(1, 8, seed=2)]))
+    assert gate is not None
+    back = Gate.of(gate.tensors())
+    assert back is not None
+    assert back.is_of_words
+    assert back.known is not None
+    assert np.array_equal(back.known, gate.known)
 
 
 def test_a_description_is_of_unit_length_and_does_not_depend_on_the_batch():
