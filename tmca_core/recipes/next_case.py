@@ -7,7 +7,7 @@ a twin of a chosen case teaches nothing, however unsure it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from tmca_core.io import read_scan
 from tmca_core.metrics import dice
 from tmca_core.project import Project, Status
 from tmca_core.report import parse_report
+from tmca_core.study import AS_IT_IS, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,11 +81,12 @@ class CaseToSee:
     image: Path
     text: str
     is_finished: bool = False
+    reading: Reading = AS_IT_IS
 
     def opened(self) -> tuple[str, Scan | TmcaError, str]:
         """Return name, scan (or why there is none) and text."""
         try:
-            return self.id, read_scan(self.image), self.text
+            return self.id, read_scan(self.image, **asdict(self.reading)), self.text
         except TmcaError as error:
             return self.id, error, self.text
 
@@ -96,11 +98,15 @@ def cases_to_see(source: FolderSource | ProjectSource, *, with_finished: bool = 
         return [CaseToSee(case.id, case.image, f"{case.instruction} {case.text}".strip()) for case in cases]
     with Project.open(source.folder) as project:
         finished = {record.id for record in finished_cases(project)}
-        return [
-            CaseToSee(record.id, project.case(record.id).image, project.report(record.id), record.id in finished)
+        records = [
+            project.case(record.id)
             for record in project.cases()
             if record.id in finished or record.status in (Status.NEW, Status.SEGMENTED)
             if with_finished or record.id not in finished
+        ]
+        return [
+            CaseToSee(record.id, record.image, project.report(record.id), record.id in finished, record.reading)
+            for record in records
         ]
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from tmca_core.data.corrected_project import ProjectSource
 from tmca_core.errors import ProjectError
 from tmca_core.io import read_scan
 from tmca_core.project import CaseAdded, CaseSkipped, Draft, Project, Status, export_cases
+from tmca_core.recipes.next_case import cases_to_see
 from tmca_core.study import Reading
 
 VOLUME = np.random.default_rng(0).integers(0, 200, (6, 30, 24), dtype=np.uint8)
@@ -131,3 +133,11 @@ def test_cases_of_older_projects_are_read_as_they_are(study, bare):
         assert project.cases()[0].reading == Reading()
         with project.open_case("00001") as case:
             assert case.read_scan().shape == VOLUME.shape
+
+
+def test_the_case_to_correct_next_is_looked_at_as_it_was_chosen(study, bare):
+    list(study.add([bare], reading=Reading(spacing=(4.0, 0.5, 0.5), shrink=2)))
+    (case,) = cases_to_see(ProjectSource(study.folder))
+    _, scan, _ = case.opened()
+    assert scan.shape == (3, 15, 12)
+    assert scan.spacing_mm == pytest.approx((8.0, 1.0, 1.0))
