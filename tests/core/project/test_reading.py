@@ -139,5 +139,5 @@ def test_the_case_to_correct_next_is_looked_at_as_it_was_chosen(study, bare):
     list(study.add([bare], reading=Reading(spacing=(4.0, 0.5, 0.5), shrink=2)))
     (case,) = cases_to_see(ProjectSource(study.folder))
     _, scan, _ = case.opened()
-    assert scan.shape == (3, 15, 12)
-    assert scan.spacing_mm == pytest.approx((8.0, 1.0, 1.0))
+    assert scan.shape == (6, 15, 12)
+    assert scan.spacing_mm == pytest.approx((4.0, 1.0, 1.0))
