@@ -30,8 +30,8 @@ def _file(path, content):
     ("name", "content", "message"),
     [
         ("empty.png", b"", r"empty.png: the file is empty \(0 bytes\)"),
-        # Without the time of day, which would name the test otherwise in each process that collects it.
         ("notes.png", b"Dear colleague, thank you for the referral.", "notes.png: not an image"),
+        # Without the time of day, which would name the test otherwise in each process that collects it.
         ("model.nii.gz", gzip.compress(b"not a scan at all" * 100, mtime=0), "model.nii.gz: not an image"),
         ("report.dcm", b"%PDF-1.7 and more", "report.dcm: not an image"),
         ("zip.gz", gzip.compress(gzip.compress(b"nothing", mtime=0), mtime=0), "zip.gz: not an image"),
