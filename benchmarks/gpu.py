@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tmca_core.atomic import atomic_write
@@ -32,7 +31,7 @@ from tmca_core.model.architecture import ConvNeXtImageEncoder, EnhancementArchit
 from tmca_core.model.build import with_image_side
 from tmca_core.model.checkpoint import DEFAULT_MODEL, find_model, load_model
 from tmca_core.recipes.batches import prepare_batch, show
-from tmca_core.recipes.train import averaging, make_optimizer
+from tmca_core.recipes.train import averaged, make_optimizer
 from tmca_core.recipes.train_config import ScheduleConfig
 from tmca_core.terminal import format_table
 
@@ -63,8 +62,7 @@ class Training:
         self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
         self.device, self.steps = device, 0
         self.optimizer = make_optimizer(network, ScheduleConfig())
-        self.average = AveragedModel(network, multi_avg_fn=averaging(0.999, lambda: self.steps), use_buffers=True)
-        self.average.n_averaged = self.average.n_averaged.cpu()
+        self.average = averaged(network, 0.999, lambda: self.steps)
         preprocess = PreprocessArchitecture(image_size=arguments.size)
         samples = list(phantom_samples(range(8), preprocess)) * (arguments.batch // 8 + 1)
         samples = samples[: arguments.batch]

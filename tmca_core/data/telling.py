@@ -116,8 +116,7 @@ class Teller:
         else:
             report = tuple(swap_sides(s) for s in told.report) if is_mirrored else told.report
         if draw[5] < config.statement:
-            # Parted by empty lines, for a sentence of a list may end without a full stop.
-            report = told_sentences(parse_report("\n\n".join(report)))
+            report = told_of(report)
         return Told(_lead(sample, report, is_mirrored), is_own=is_own)
 
     def _another(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -125,6 +124,12 @@ class Teller:
         alike, own = self.alike[sample.source, sample.target], _zones(sample.facts)
         first, second = (self.samples[alike[int(i)]] for i in rng.integers(len(alike), size=2))
         return max(first, second, key=lambda other: len(_zones(other.facts) ^ own))
+
+
+def told_of(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Return what a network is told, at prediction, of a report of these sentences."""
+    # Parted by empty lines, for a sentence of a list may end without a full stop.
+    return told_sentences(parse_report("\n\n".join(sentences)))
 
 
 def _lead(sample: Sample, report: tuple[str, ...], is_mirrored: bool) -> tuple[str, ...]:

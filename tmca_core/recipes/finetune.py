@@ -20,7 +20,6 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
 
 from tmca_core.atomic import atomic_write
 from tmca_core.data.augment import AugmentConfig, augment
@@ -50,7 +49,7 @@ from tmca_core.recipes.share import SHARES, choose_share
 from tmca_core.recipes.train import (
     StepDone,
     TrainingStopped,
-    averaging,
+    averaged,
     learning_rate_factor,
     make_optimizer,
     score_samples,
@@ -382,9 +381,7 @@ class _Run:
         if config.mode == "adapters":
             schedule = schedule.model_copy(update={"image_learning_rate_scale": 1.0})
         self.optimizer = make_optimizer(model, schedule)
-        self.ema = AveragedModel(
-            model, multi_avg_fn=averaging(config.ema_decay, lambda: self.progress.step), use_buffers=True
-        )
+        self.ema = averaged(model, config.ema_decay, lambda: self.progress.step)
         self.is_mixed = trains_in_bfloat16(config.precision, device)
         self.resolved = config.model_dump_json(
             exclude={"out", "model", "device", "threads", "checkpoint_every", "examples"}

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from tmca_core.data.loader import collate, standardise_batch
+from tmca_core.data.telling import told_of
 from tmca_core.model.gate import Gate, describe, describe_words
-from tmca_core.report import parse_report, told_sentences, training_writers, write_report
+from tmca_core.report import training_writers, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,19 +80,18 @@ def described(
 def described_words(describer: Tmca, lessons: Sequence[Lesson], device: torch.device) -> list[Tensor | None]:
     """Return (C,) of what each lesson is told at prediction, and ``None`` of one without words."""
     return [
-        _of_words(describer, told, device) if (told := _told(lesson.sample.sentences)) else None for lesson in lessons
+        _of_words(describer, told, device) if (told := told_of(lesson.sample.sentences)) else None for lesson in lessons
     ]
 
 
 def _around_words(snapshot: Snapshot, describer: Tmca, device: torch.device) -> Gate | None:
     # A volume gives many lessons with one report; and without words nothing could be told apart.
     taught = described_words(describer, list({lesson.case: lesson for lesson in snapshot.train}.values()), device)
-    if any(one is None for one in taught):
-        return None
+    with_words = [one for one in taught if one is not None]
     known = [_of_words(describer, told, device) for told in _known_words(snapshot.replay)]
-    stacked = (torch.stack([one for one in part if one is not None]) for part in (taught, known) if part)
-    both = tuple(stacked)
-    return Gate.around_words(*both) if len(both) == 2 else None
+    if not with_words or not known or len(with_words) < len(taught):
+        return None
+    return Gate.around_words(torch.stack(with_words), torch.stack(known))
 
 
 def _known_words(replay: Sequence[Lesson]) -> list[tuple[str, ...]]:
@@ -104,12 +104,7 @@ def _known_words(replay: Sequence[Lesson]) -> list[tuple[str, ...]]:
                 (write_report(opacities, rng, writer=names[int(rng.integers(len(names)))]),)
                 for _ in range(NUM_WORDINGS)
             ]
-    return [told for sentences in said if (told := _told(sentences))]
-
-
-def _told(sentences: Sequence[str]) -> tuple[str, ...]:
-    # Parted by empty lines, for a sentence of a list may end without a full stop.
-    return told_sentences(parse_report("\n\n".join(sentences)))
+    return [told for sentences in said if (told := told_of(sentences))]
 
 
 @torch.inference_mode()

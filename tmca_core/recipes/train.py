@@ -219,23 +219,25 @@ def learning_rate_factor(step: int, num_steps: int, warmup_share: float) -> floa
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def averaging(decay: float, num_steps_done: Callable[[], int]) -> Callable[[Any, Any, Any], None]:
-    """Return the update of the weights' exponential moving average.
+def averaged(model: Tmca, decay: float, num_steps_done: Callable[[], int]) -> AveragedModel:
+    """Return the exponential moving average of a network's weights, to be updated after each step.
 
     The first steps count less long, so that the average does not remember the random start: after n steps the decay is
-    at most (1 + n) / (10 + n).
+    at most (1 + n) / (10 + n). No device is waited for.
     """
 
     @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], _: Tensor) -> None:
-        n = num_steps_done()  # the count that is passed in lies on the device, which would be waited for
+    def update(averages: Any, currents: Any, _: Any) -> None:  # lists of tensors, and their count
+        n = num_steps_done()  # the count that is passed in lies on the device
         if averages[0].is_floating_point():  # all of a call are of one type
             get_ema_multi_avg_fn(min(decay, (1.0 + n) / (10.0 + n)))(averages, currents, _)
         else:
             for average, current in zip(averages, currents, strict=True):
                 average.copy_(current)
 
-    return update
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged = average.n_averaged.cpu()  # it is looked at in every step
+    return average
 
 
 def _read_all(config: TrainConfig, architecture: TmcaArchitecture) -> tuple[list[Sample], dict[str, list[Sample]]]:
@@ -286,9 +288,7 @@ class _Run:
         self.steps_per_epoch = max(len(train_samples) // schedule.batch_size, 1)
         self.num_steps = self.steps_per_epoch * schedule.num_epochs
         self.optimizer = make_optimizer(model, schedule)
-        average = averaging(schedule.ema_decay, lambda: self.progress.step)
-        self.ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-        self.ema.n_averaged = self.ema.n_averaged.cpu()  # it is looked at in every step
+        self.ema = averaged(model, schedule.ema_decay, lambda: self.progress.step)
         self.is_mixed = trains_in_bfloat16(config.run.precision, device)
         self.resolved = config.model_dump_json(exclude={"run": _NOT_THE_TRAINING})
         self.unread_losses: deque[Tensor] = deque()
